@@ -1,0 +1,136 @@
+"""The one error tree: each class has a code that never changes, and every error says what to do next.
+
+AgentsError
+├── BadRequest             the caller can mend it
+│   ├── InvalidArgument        an argument's value makes no sense
+│   ├── NotAWorktree           the workspace is no git worktree (or a bare repository)
+│   ├── WorkspaceNotAllowed    the workspace is outside the roots the person allowed
+│   ├── RefusedFiles           files that may not be sent: they look like secrets, or are too large
+│   ├── UnreadableTree         git cannot read a path of the tree
+│   ├── UnknownAgent · UnknownJob · UnknownArtifact
+│   └── BadConfig              a configuration file is wrong
+├── IsolationUnavailable   the sandbox that was asked for does not start here
+├── StateUnusable          the state folder cannot be written, or a newer version wrote it
+├── JobCorrupt             a job's folder was damaged
+├── NoSpace                the disk is full
+└── BackendFailed          the place where jobs run did not answer as it should
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AgentsError(Exception):
+    """Anything this program refuses or cannot do.
+
+    Attributes:
+        code: stable snake_case name, for programs.
+        message: what happened, one sentence, for people and models.
+        hint: what to do next, one sentence.
+    """
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class BadRequest(AgentsError):
+    """The caller can mend it."""
+
+    code = "bad_request"
+
+
+class InvalidArgument(BadRequest):
+    """An argument's value makes no sense."""
+
+    code = "invalid_argument"
+
+
+class NotAWorktree(BadRequest):
+    """The workspace is not a git worktree, or is a bare repository."""
+
+    code = "not_a_worktree"
+
+
+class WorkspaceNotAllowed(BadRequest):
+    """The workspace lies outside the roots that the person allowed."""
+
+    code = "workspace_not_allowed"
+
+
+class RefusedFiles(BadRequest):
+    """Untracked files look like secrets or are too large to send.
+
+    Attributes:
+        paths: the files, relative to the top of the worktree, each with its reason.
+    """
+
+    code = "refused_files"
+
+    def __init__(self, message: str, *, hint: str, paths: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = paths
+
+
+class UnreadableTree(BadRequest):
+    """Git cannot take some path of the tree: no permission, or a nested repository."""
+
+    code = "unreadable_tree"
+
+
+class UnknownAgent(BadRequest):
+    """No subagent has this name."""
+
+    code = "unknown_agent"
+
+
+class UnknownJob(BadRequest):
+    """No job has this id."""
+
+    code = "unknown_job"
+
+
+class UnknownArtifact(BadRequest):
+    """The job has no artifact of this name."""
+
+    code = "unknown_artifact"
+
+
+class BadConfig(BadRequest):
+    """A configuration file cannot be used; the message names file, line and key."""
+
+    code = "bad_config"
+
+
+class IsolationUnavailable(AgentsError):
+    """The sandbox that was asked for does not start on this machine."""
+
+    code = "isolation_unavailable"
+
+
+class StateUnusable(AgentsError):
+    """The state folder cannot be written, or was written by a newer version."""
+
+    code = "state_unusable"
+
+
+class JobCorrupt(AgentsError):
+    """A job's folder was damaged; what is left of it stays on disk."""
+
+    code = "job_corrupt"
+
+
+class NoSpace(AgentsError):
+    """The disk is full."""
+
+    code = "no_space"
+
+
+class BackendFailed(AgentsError):
+    """The place where jobs run did not answer as it should."""
+
+    code = "backend_failed"

@@ -1,0 +1,115 @@
+"""A job: one run of a subagent on a snapshot; its frozen specification, its states, its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from mcp_cloud_agents.domain.sandbox import IsolationLevel, Limits
+from mcp_cloud_agents.domain.setup import SetupPlan
+
+JobId = NewType("JobId", str)
+SPEC_VERSION = 1
+
+
+class JobState(StrEnum):
+    """Where a job is. Tests that fail are a verdict of a job that succeeded."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    COLLECTING = "collecting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing follows this state."""
+        return not _NEXT[self]
+
+
+_ENDS = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.TIMED_OUT, JobState.LOST})
+_NEXT: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: _ENDS | {JobState.STARTING},
+    JobState.STARTING: _ENDS | {JobState.RUNNING},
+    JobState.RUNNING: _ENDS | {JobState.COLLECTING},
+    JobState.COLLECTING: _ENDS | {JobState.SUCCEEDED},
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+    JobState.TIMED_OUT: frozenset(),
+    JobState.LOST: frozenset(),
+}
+
+
+def next_states(state: JobState) -> frozenset[JobState]:
+    """The states that can follow `state`."""
+    return _NEXT[state]
+
+
+class Kind(StrEnum):
+    """What the worker does with the command: read test reports, or only run it."""
+
+    TESTS = "tests"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a snapshot was taken; a patch is bound to it."""
+
+    workspace: str
+    """Absolute path of the top of the worktree."""
+    git_dir: str
+    common_dir: str
+    base_commit: str | None
+    """HEAD when the snapshot was taken; None in a repository without commits."""
+    branch: str | None
+    dirty: bool
+    """Whether the tree differs from HEAD."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The exact working tree as a parentless git commit; equal trees give equal commits."""
+
+    repository: str
+    """Random id of the repository's object store on this machine."""
+    object_format: str
+    commit: str
+    tree: str
+    files: int
+    sent_bytes: int
+    """Bytes of the pack that carried it to the store; 0 when it was there already."""
+    origin: Origin
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """All that decides what a job does. Frozen: a changed job is another job.
+
+    `digest` names the work alone (subagent, tree, command, set-up, limits), so that equal work
+    is recognised whoever asks for it.
+    """
+
+    id: JobId
+    agent: str
+    kind: Kind
+    snapshot: Snapshot
+    command: str
+    """A shell command line, run by `sh -c` at the top of the tree."""
+    runner: str | None
+    """Which test runner's reports to read; None for plain commands."""
+    setup: SetupPlan
+    limits: Limits
+    isolation: IsolationLevel
+    """The weakest isolation the job may run under."""
+    digest: str
+    created_at: float
+    """Seconds since the epoch."""
+    version: int = SPEC_VERSION

@@ -1,0 +1,38 @@
+"""What is known of a job now: its state, the way there, its cause and progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mcp_cloud_agents.domain.job import JobState, next_states
+from mcp_cloud_agents.domain.result import Cause, Progress
+
+
+class IllegalStep(Exception):
+    """A job cannot go from its state to the one asked for: a defect of the caller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """What is known of a job now."""
+
+    state: JobState
+    history: tuple[tuple[JobState, float], ...]
+    """Each state entered, with its time in seconds since the epoch."""
+    cause: Cause | None = None
+    """Why it ended, when it did not succeed."""
+    progress: Progress | None = None
+    log_bytes: int = 0
+    heartbeat_at: float | None = None
+    """When the supervisor last wrote; None before it started."""
+    notes: tuple[str, ...] = ()
+
+    def advance(self, to: JobState, *, at: float, cause: Cause | None = None) -> JobStatus:
+        """The status after one step.
+
+        Raises:
+            IllegalStep: no such step exists.
+        """
+        if to not in next_states(self.state):
+            raise IllegalStep(f"{self.state} -> {to}")
+        return replace(self, state=to, history=(*self.history, (to, at)), cause=cause)

@@ -1,0 +1,87 @@
+"""Where jobs run. The contract is in `tests/contracts/test_backend.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.job import JobId, JobSpec
+    from mcp_cloud_agents.domain.result import JobResult
+    from mcp_cloud_agents.domain.sandbox import Probe
+    from mcp_cloud_agents.domain.status import JobStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bytes:
+    """A piece of a log or an artifact."""
+
+    data: bytes
+    offset: int
+    """Of the first byte; at most `size`."""
+    size: int
+    """Of the whole, now."""
+
+    @property
+    def next_offset(self) -> int:
+        """Where to read on."""
+        return self.offset + len(self.data)
+
+
+class Backend(Protocol):
+    """Jobs outlive whoever started them; every method can be called from any process, any time."""
+
+    @property
+    def name(self) -> str:
+        """Stable name, as in the result envelope."""
+        ...
+
+    async def probe(self) -> Probe:
+        """Whether jobs can run here, and under which isolation."""
+        ...
+
+    async def submit(self, spec: JobSpec) -> None:
+        """Start the job; durable before it returns. A second call for the same id does nothing.
+
+        Raises:
+            IsolationUnavailable: weaker isolation than `spec.isolation` is all there is.
+            NoSpace: the disk is full.
+            BackendFailed: the job could not be started; calling again is safe.
+        """
+        ...
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """What is known now; `lost` is a normal answer.
+
+        Raises:
+            UnknownJob: never submitted here, or cleaned up.
+            JobCorrupt: its folder was damaged.
+        """
+        ...
+
+    async def result(self, job_id: JobId) -> JobResult | None:
+        """The worker's last word; None while there is none (also for lost jobs)."""
+        ...
+
+    async def changed(self, job_id: JobId, *, timeout_s: float) -> bool:
+        """Wait until state, progress or log may have changed since the last look; False: time is up.
+
+        A change between the caller's look and this call is not missed by more than 1 s.
+        """
+        ...
+
+    async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
+        """Raw bytes of the log. An offset past the end gives an empty piece at the end."""
+        ...
+
+    async def artifact(self, job_id: JobId, name: str, *, offset: int, limit: int) -> Bytes:
+        """Raw bytes of an artifact of a job that is done.
+
+        Raises:
+            UnknownArtifact: the job has none of this name.
+        """
+        ...
+
+    async def cancel(self, job_id: JobId) -> None:
+        """Ask the job to end. Durable; returns at once; does nothing to a job that is done."""
+        ...

@@ -1,0 +1,52 @@
+"""The index of jobs: what was asked for, under which key. States are the backend's to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.job import JobId, JobSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A job in the index."""
+
+    spec: JobSpec
+    backend: str
+    key: str | None
+    """The idempotency key it was claimed under."""
+
+
+class Records(Protocol):
+    """Several processes use one index at once. All methods block; call them in a thread."""
+
+    def claim(self, record: Record) -> Record:
+        """Store the record, durably, unless one with the same key exists; return what is stored.
+
+        Raises:
+            StateUnusable: the index cannot be written, is damaged, or is of a newer version.
+            NoSpace: the disk is full.
+        """
+        ...
+
+    def by_key(self, key: str) -> Record | None:
+        """The record claimed under this key."""
+        ...
+
+    def get(self, job_id: JobId) -> Record:
+        """The record of a job.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        ...
+
+    def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
+        """Newest first; of one worktree (its top folder), or of all."""
+        ...
+
+    def same_work(self, digest: str) -> tuple[Record, ...]:
+        """Jobs with this work digest, newest first, at most 20."""
+        ...
