@@ -1,4 +1,4 @@
-"""The one error tree: each class has a code that never changes, and every error says what to do next.
+"""The one error tree: each class has a stable code, and every error says what to do next.
 
 AgentsError
 ├── BadRequest             the caller can mend it

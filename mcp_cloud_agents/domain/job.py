@@ -112,4 +112,6 @@ class JobSpec:
     digest: str
     created_at: float
     """Seconds since the epoch."""
+    key: str | None = None
+    """The idempotency key it was asked for under."""
     version: int = SPEC_VERSION

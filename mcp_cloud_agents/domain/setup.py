@@ -36,9 +36,17 @@ class SetupPlan:
     path: tuple[str, ...] = ()
     """Folders of the environment put before the system's in PATH (e.g. `/env/venv/bin`)."""
     env: tuple[tuple[str, str], ...] = ()
-    """Variables of the run phase that the environment needs (e.g. VIRTUAL_ENV)."""
+    """Variables that the environment needs in both phases (e.g. VIRTUAL_ENV)."""
+    setup_env: tuple[tuple[str, str], ...] = ()
+    """Variables of the set-up phase alone (e.g. UV_CACHE_DIR)."""
+    run_env: tuple[tuple[str, str], ...] = ()
+    """Variables of the run phase alone (e.g. GOPROXY=off)."""
     binds: tuple[Bind, ...] = ()
     """Parts of `/env` shown elsewhere as well; `host` is relative to the environment's folder
-    (e.g. `node/node_modules` at `/workspace/node_modules`)."""
+    (e.g. `node/node_modules` at `/workspace/node_modules`). Writable in set-up alone."""
+    tmpfs: tuple[str, ...] = ()
+    """Folders of the environment that get a private tmpfs in the run phase; set-up makes them."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it (e.g. a toolchain that jobs cannot reach)."""
     source: str = "nothing detected"
     """What it was made from, for people (e.g. `requirements.txt`)."""

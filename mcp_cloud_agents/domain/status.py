@@ -25,7 +25,6 @@ class JobStatus:
     log_bytes: int = 0
     heartbeat_at: float | None = None
     """When the supervisor last wrote; None before it started."""
-    notes: tuple[str, ...] = ()
 
     def advance(self, to: JobState, *, at: float, cause: Cause | None = None) -> JobStatus:
         """The status after one step.

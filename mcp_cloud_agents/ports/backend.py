@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from mcp_cloud_agents.domain.job import JobId, JobSpec
     from mcp_cloud_agents.domain.result import JobResult
     from mcp_cloud_agents.domain.sandbox import Probe
@@ -26,6 +28,18 @@ class Bytes:
     def next_offset(self) -> int:
         """Where to read on."""
         return self.offset + len(self.data)
+
+
+class Watch(Protocol):
+    """Tells when a job changed."""
+
+    async def changed(self, *, timeout_s: float) -> bool:
+        """Wait for a change of state, progress or log since entering or since the last call.
+
+        Returns:
+            Whether there may be one (False: the time is up). Looking again is always right.
+        """
+        ...
 
 
 class Backend(Protocol):
@@ -63,11 +77,8 @@ class Backend(Protocol):
         """The worker's last word; None while there is none (also for lost jobs)."""
         ...
 
-    async def changed(self, job_id: JobId, *, timeout_s: float) -> bool:
-        """Wait until state, progress or log may have changed since the last look; False: time is up.
-
-        A change between the caller's look and this call is not missed by more than 1 s.
-        """
+    def watch(self, job_id: JobId) -> AbstractAsyncContextManager[Watch]:
+        """Follow a job. Enter first, look second: then no change in between is missed."""
         ...
 
     async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mcp_cloud_agents.domain.job import JobSpec
+
 if TYPE_CHECKING:
-    from mcp_cloud_agents.domain.job import JobId, JobSpec
+    from mcp_cloud_agents.domain.job import JobId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,20 +17,16 @@ class Record:
 
     spec: JobSpec
     backend: str
-    key: str | None
-    """The idempotency key it was claimed under."""
 
 
 class Records(Protocol):
-    """Several processes use one index at once. All methods block; call them in a thread."""
+    """Several processes use one index at once. All methods block; call them in a thread.
+
+    Each method raises StateUnusable when the index cannot be used, NoSpace when the disk is full.
+    """
 
     def claim(self, record: Record) -> Record:
-        """Store the record, durably, unless one with the same key exists; return what is stored.
-
-        Raises:
-            StateUnusable: the index cannot be written, is damaged, or is of a newer version.
-            NoSpace: the disk is full.
-        """
+        """Store the record, durably, unless one with the same key exists; return what is stored."""
         ...
 
     def by_key(self, key: str) -> Record | None:

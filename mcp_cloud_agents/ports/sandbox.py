@@ -1,4 +1,4 @@
-"""Confining one command. The contract every driver keeps is in `tests/contracts/test_sandbox.py`."""
+"""Confining one command. The contract is in `tests/contracts/test_sandbox.py`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,132 @@
+"""Jobs on this machine: each in a supervisor process of its own, each a folder of files."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from mcp_cloud_agents.backends.local.follow import follow
+from mcp_cloud_agents.backends.local.spawn import spawn
+from mcp_cloud_agents.domain.errors import IsolationUnavailable, UnknownArtifact, UnknownJob
+from mcp_cloud_agents.ports.backend import Bytes
+from mcp_cloud_agents.storage.job_folder import JobFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from mcp_cloud_agents.domain.job import JobId, JobSpec
+    from mcp_cloud_agents.domain.result import JobResult
+    from mcp_cloud_agents.domain.sandbox import Probe
+    from mcp_cloud_agents.domain.status import JobStatus
+    from mcp_cloud_agents.ports.backend import Watch
+    from mcp_cloud_agents.storage.job_folder import HostPlan
+
+T = TypeVar("T")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+_THREADS = 8
+
+
+class LocalBackend:
+    """`ports.backend.Backend` over a state folder.
+
+    Args:
+        jobs: the folder that holds the job folders.
+        host: what workers need to know of this machine.
+        probe: looks which sandbox works here (blocks; called in a thread).
+    """
+
+    name = "local"
+
+    def __init__(self, jobs: str, host: HostPlan, probe: Callable[[], Probe]) -> None:
+        self._jobs = jobs
+        self._host = host
+        self._probe = probe
+        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._spawning = anyio.CapacityLimiter(2)  # more at once only slow each other down
+
+    async def probe(self) -> Probe:
+        """See the port."""
+        return await self._in_thread(self._probe)
+
+    async def submit(self, spec: JobSpec) -> None:
+        """See the port."""
+        probe = await self.probe()
+        if not probe.works or not probe.level.satisfies(spec.isolation):
+            raise IsolationUnavailable(
+                f"No sandbox of level '{spec.isolation}' starts here: {probe.problem}.",
+                hint=probe.remedy,
+            )
+        await anyio.to_thread.run_sync(self._start, spec, limiter=self._spawning)
+
+    def _start(self, spec: JobSpec) -> None:
+        shared = self._host.owner is not None
+        folder = JobFolder.create(self._jobs, spec, self._host, shared=shared)
+        if not os.path.exists(folder.file("state.json")):
+            spawn(folder)
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """See the port."""
+        return await self._in_thread(self._folder(job_id).status)
+
+    async def result(self, job_id: JobId) -> JobResult | None:
+        """See the port."""
+        return await self._in_thread(self._folder(job_id).result)
+
+    def watch(self, job_id: JobId) -> AbstractAsyncContextManager[Watch]:
+        """See the port."""
+        return follow(self._folder(job_id).path)
+
+    async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
+        """See the port."""
+        path = self._folder(job_id).file("log")
+        piece = await self._in_thread(lambda: _read(path, offset, limit))
+        return piece or Bytes(data=b"", offset=0, size=0)
+
+    async def artifact(self, job_id: JobId, name: str, *, offset: int, limit: int) -> Bytes:
+        """See the port."""
+        path = os.path.join(self._folder(job_id).file("artifacts"), name)
+        piece = None
+        if _ARTIFACT.fullmatch(name):
+            piece = await self._in_thread(lambda: _read(path, offset, limit))
+        if piece is None:
+            raise UnknownArtifact(
+                f"Job {job_id} has no artifact {name[:120]!r}.",
+                hint="get_job lists the artifacts of a job once it is done.",
+            )
+        return piece
+
+    async def cancel(self, job_id: JobId) -> None:
+        """See the port."""
+        folder = self._folder(job_id)
+        if not (await self._in_thread(folder.status)).state.done:
+            await self._in_thread(folder.ask_to_cancel)
+
+    def _folder(self, job_id: JobId) -> JobFolder:
+        folder = JobFolder(os.path.join(self._jobs, job_id))
+        if not _ID.fullmatch(job_id) or not os.path.isdir(folder.path):
+            raise UnknownJob(
+                f"No job has the id {job_id[:80]!r}.", hint="List the jobs with list_jobs."
+            )
+        return folder
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._threads)
+
+
+def _read(path: str, offset: int, limit: int) -> Bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        size = os.fstat(fd).st_size
+        start = min(offset, size)
+        return Bytes(data=os.pread(fd, limit, start), offset=start, size=size)
+    finally:
+        os.close(fd)

@@ -1,0 +1,127 @@
+"""Composition root of the server and the command line: settings in, objects out.
+
+What the first answer of the server does not need is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.delegation.runner import JobRunner
+    from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
+    from mcp_cloud_agents.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def serve_stdio() -> None:
+    """Serve MCP over stdin and stdout until the client ends."""
+    import anyio
+
+    from mcp_cloud_agents.server.app import build_server
+    from mcp_cloud_agents.server.front import Front
+    from mcp_cloud_agents.server.stdio import serve
+    from mcp_cloud_agents.telemetry.logs import log_to_stderr
+
+    log_to_stderr()
+    server = build_server(Front(os.getcwd(), build_runner))
+    anyio.run(serve, server)
+
+
+def build_runner() -> JobRunner:
+    """The job runner of this machine, from the person's settings.
+
+    Raises:
+        BadConfig: the settings are wrong.
+        StateUnusable, NoSpace: the state folder cannot be used.
+    """
+    from mcp_cloud_agents.settings import load
+
+    return runner_for(load())
+
+
+def runner_for(settings: Settings) -> JobRunner:
+    """The same from given settings."""
+    from mcp_cloud_agents.backends.local.backend import LocalBackend
+    from mcp_cloud_agents.delegation.pack import Packer
+    from mcp_cloud_agents.delegation.runner import JobRunner
+    from mcp_cloud_agents.delegation.submit import Submitter
+    from mcp_cloud_agents.environments.planner import TreePlanner
+    from mcp_cloud_agents.environments.toolchains import Search
+    from mcp_cloud_agents.ports.records import Record
+    from mcp_cloud_agents.snapshots.screen import ScreenRules
+    from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
+    from mcp_cloud_agents.storage.job_folder import HostPlan, all_specs
+    from mcp_cloud_agents.storage.sqlite_records import SqliteRecords
+    from mcp_cloud_agents.storage.state_folder import StateFolder
+    from mcp_cloud_agents.telemetry.clock import SystemClock
+
+    owner = job_owner(settings)
+    state = StateFolder(settings.state_dir)
+    state.open(shared=owner is not None)
+    rules = ScreenRules(
+        max_file_mib=settings.max_file_mib,
+        max_total_mib=settings.max_total_mib,
+        allow=settings.allow_untracked,
+    )
+    snapshots = GitSnapshots(settings.state_dir, rules)
+    search = Search(search_path=settings.search_path, home=settings.home, job_uid=owner)
+    planner = TreePlanner(snapshots, settings.limits, search, settings.setup_env)
+    host = HostPlan(
+        repositories=state.repositories,
+        environments=state.environments,
+        queue=state.queue,
+        concurrent_jobs=settings.concurrent_jobs,
+        owner=owner,
+        setup_env=settings.setup_env,
+    )
+    backend = LocalBackend(state.jobs, host, SandboxProbe(settings.required_isolation))
+
+    def known() -> tuple[Record, ...]:
+        specs = all_specs(state.jobs, on_damage=lambda what: _log.warning("job_damaged: %s", what))
+        return tuple(Record(spec=spec, backend=backend.name) for spec in specs)
+
+    records = SqliteRecords(state.records, known)
+    return JobRunner(
+        packer=Packer(snapshots, planner, SystemClock(), settings.required_isolation),
+        submitter=Submitter(records, backend),
+        records=records,
+        backend=backend,
+        roots=roots_of(settings),
+        isolation=settings.required_isolation,
+    )
+
+
+def job_owner(settings: Settings) -> int | None:
+    """The user that commands run as when the server is root; None: the server's own user."""
+    return settings.job_uid if os.geteuid() == 0 else None
+
+
+def roots_of(settings: Settings) -> tuple[str, ...]:
+    """Real paths whose worktrees may be sent: where the server was started, and what is listed."""
+    from mcp_cloud_agents.snapshots.worktree import top_of
+
+    here = top_of(settings.cwd) or settings.cwd
+    return tuple(os.path.realpath(root) for root in (here, *settings.allowed_roots))
+
+
+class SandboxProbe:
+    """Which sandbox works here: really starts one; a success is remembered, a failure is not.
+
+    So a person can mend the machine while the server runs.
+    """
+
+    def __init__(self, required: IsolationLevel) -> None:
+        self._required: IsolationLevel = required
+        self._found: Probe | None = None
+
+    def __call__(self) -> Probe:
+        """Look, in the calling thread (about 10 ms)."""
+        if self._found is None or not self._found.works:
+            from mcp_cloud_agents.sandbox.choose import best, drivers
+
+            self._found = best(self._required, drivers())
+        return self._found

@@ -1,0 +1,33 @@
+"""Last stage: all that is known of a job, as one value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.delegation.request import JobView
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.ports.backend import Backend
+    from mcp_cloud_agents.ports.records import Record
+
+TAIL_BYTES = 4_096
+
+
+async def collect(backend: Backend, record: Record, *, note: str = "") -> JobView:
+    """Status first, result second: a result is written before the state that announces it.
+
+    Raises:
+        UnknownJob, JobCorrupt: from the backend.
+    """
+    job_id = record.spec.id
+    status = await backend.status(job_id)
+    result = await backend.result(job_id) if status.state.done else None
+    start = max(0, status.log_bytes - TAIL_BYTES)
+    return JobView(
+        spec=record.spec,
+        backend=record.backend,
+        status=status,
+        result=result,
+        tail=await backend.log(job_id, offset=start, limit=TAIL_BYTES),
+        note=note,
+    )

@@ -1,0 +1,40 @@
+"""Fifth stage: wait, bounded, until a job is done; the end of the wait is never the job's end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mcp_cloud_agents.domain.job import JobId
+    from mcp_cloud_agents.domain.status import JobStatus
+    from mcp_cloud_agents.ports.backend import Backend
+
+_LOOK_AT_LEAST_EVERY_S = 2.0
+"""A killed supervisor changes no file, so a look is due even when nothing was heard."""
+
+
+async def observe(
+    backend: Backend,
+    job_id: JobId,
+    *,
+    timeout_s: float,
+    on_change: Callable[[JobStatus], Awaitable[None]],
+) -> None:
+    """Wait until the job is done or the time is up; report each change on the way.
+
+    Raises:
+        UnknownJob, JobCorrupt: from the backend.
+    """
+    with anyio.move_on_after(timeout_s):
+        async with backend.watch(job_id) as watch:
+            status = await backend.status(job_id)
+            while not status.state.done:
+                await watch.changed(timeout_s=_LOOK_AT_LEAST_EVERY_S)
+                latest = await backend.status(job_id)
+                if latest != status:
+                    status = latest
+                    await on_change(status)

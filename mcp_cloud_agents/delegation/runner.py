@@ -1,0 +1,146 @@
+"""The way of one job, from request to view; the stages are the files beside this one.
+
+validate ─ admit ─ pack ─ submit ─ observe ─ collect
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from mcp_cloud_agents.delegation.admit import admit
+from mcp_cloud_agents.delegation.collect import collect
+from mcp_cloud_agents.delegation.observe import observe
+from mcp_cloud_agents.delegation.validate import validate
+from mcp_cloud_agents.domain.errors import IsolationUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from mcp_cloud_agents.delegation.pack import Packer
+    from mcp_cloud_agents.delegation.request import JobView, Request
+    from mcp_cloud_agents.delegation.submit import Submitter
+    from mcp_cloud_agents.domain.job import JobId, Origin
+    from mcp_cloud_agents.domain.sandbox import IsolationLevel
+    from mcp_cloud_agents.domain.status import JobStatus
+    from mcp_cloud_agents.ports.backend import Backend, Bytes, Watch
+    from mcp_cloud_agents.ports.records import Record, Records
+
+T = TypeVar("T")
+_REPEATED = "This key already started this job; nothing new was started."
+_UNDER_WAY = "The same work on the same tree is under way already; this is that job."
+
+
+async def _nobody(_: JobStatus) -> None:
+    """Nobody listens."""
+
+
+class JobRunner:
+    """Runs subagents on snapshots. The one way to run a job: tools, commands, patterns call it."""
+
+    def __init__(
+        self,
+        *,
+        packer: Packer,
+        submitter: Submitter,
+        records: Records,
+        backend: Backend,
+        roots: Sequence[str],
+        isolation: IsolationLevel,
+    ) -> None:
+        self._packer = packer
+        self._submitter = submitter
+        self._records = records
+        self._backend = backend
+        self._roots = tuple(roots)
+        self._isolation = isolation
+        self._packing = anyio.CapacityLimiter(2)
+        self._reading = anyio.CapacityLimiter(4)
+
+    async def submit(self, request: Request) -> JobView:
+        """Start a job, or find the one that is this request already; durable when it returns.
+
+        Raises:
+            BadRequest: see its subclasses; nothing was started.
+            IsolationUnavailable: the sandbox asked for does not start here.
+            StateUnusable, NoSpace, BackendFailed: calling again with the same key is safe.
+        """
+        validate(request)
+        if (record := await self._submitter.repeated(request.key)) is not None:
+            return await collect(self._backend, record, note=_REPEATED)
+        await self._check_isolation()
+        origin = await self._locate(request.workspace)
+        admit(origin, self._roots)
+        pack = partial(self._packer.pack, request, origin)
+        spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
+        if not request.fresh and (same := await self._submitter.under_way(spec)) is not None:
+            return await collect(self._backend, same, note=_UNDER_WAY)
+        record = await self._submitter.submit(spec)
+        return await collect(
+            self._backend, record, note="" if record.spec.id == spec.id else _REPEATED
+        )
+
+    async def look(self, job_id: JobId) -> JobView:
+        """What is known of a job now. Raises UnknownJob, JobCorrupt."""
+        return await collect(self._backend, await self._record(job_id))
+
+    async def wait(
+        self,
+        job_id: JobId,
+        *,
+        timeout_s: float,
+        on_change: Callable[[JobStatus], Awaitable[None]] = _nobody,
+    ) -> JobView:
+        """Look once the job is done, or the time is up. Raises UnknownJob, JobCorrupt."""
+        record = await self._record(job_id)
+        await observe(self._backend, job_id, timeout_s=timeout_s, on_change=on_change)
+        return await collect(self._backend, record)
+
+    async def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
+        """The newest jobs, of one workspace or of all. Raises NotAWorktree."""
+        top = None if workspace is None else (await self._locate(workspace)).workspace
+        return await self._read(partial(self._records.latest, workspace=top, limit=limit))
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """The state alone. Raises UnknownJob, JobCorrupt."""
+        return await self._backend.status(job_id)
+
+    async def cancel(self, job_id: JobId) -> JobView:
+        """Ask a job to end, and look. Raises UnknownJob, JobCorrupt."""
+        record = await self._record(job_id)
+        await self._backend.cancel(job_id)
+        return await collect(self._backend, record)
+
+    async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
+        """Raw bytes of a job's log. Raises UnknownJob."""
+        return await self._backend.log(job_id, offset=offset, limit=limit)
+
+    async def artifact(self, job_id: JobId, name: str, *, offset: int, limit: int) -> Bytes:
+        """Raw bytes of an artifact. Raises UnknownJob, UnknownArtifact."""
+        return await self._backend.artifact(job_id, name, offset=offset, limit=limit)
+
+    def watch(self, job_id: JobId) -> AbstractAsyncContextManager[Watch]:
+        """Follow a job: enter first, look second."""
+        return self._backend.watch(job_id)
+
+    async def _check_isolation(self) -> None:
+        probe = await self._backend.probe()
+        if not probe.works or not probe.level.satisfies(self._isolation):
+            raise IsolationUnavailable(
+                f"No sandbox of level '{self._isolation}' starts here: {probe.problem}",
+                hint=probe.remedy,
+            )
+
+    async def _locate(self, workspace: str) -> Origin:
+        locate = partial(self._packer.locate, workspace)
+        return await anyio.to_thread.run_sync(locate, limiter=self._reading)
+
+    async def _record(self, job_id: JobId) -> Record:
+        return await self._read(partial(self._records.get, job_id))
+
+    async def _read(self, work: partial[T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._reading)

@@ -1,0 +1,32 @@
+"""What the machine gives to environments: its base system and the toolchains jobs can reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcp_cloud_agents.domain.setup import Toolchain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """A toolchain that a tree needs."""
+
+    name: str
+    """`python`, `node`, `go` or `rust`."""
+    version: str = ""
+    """Version specifiers as in PEP 440 (`>=3.11,<4`); empty: any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The machine, as far as environments depend on it."""
+
+    image: str
+    """Names the base system (distribution, architecture, C library, /usr's Python)."""
+    toolchains: tuple[Toolchain, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Why a toolchain that is installed is left out."""
+
+    def toolchain(self, name: str) -> Toolchain | None:
+        """The toolchain of this name."""
+        return next((one for one in self.toolchains if one.name == name), None)

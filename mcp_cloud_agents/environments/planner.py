@@ -1,0 +1,112 @@
+"""The plan of a job: the caller's wish, then the repository's configuration, then detection."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.agents.repository_config import (
+    FILE,
+    RepositoryConfig,
+    parse_repository_config,
+)
+from mcp_cloud_agents.domain.errors import InvalidArgument
+from mcp_cloud_agents.domain.job import Kind
+from mcp_cloud_agents.environments import detect, toolchains
+from mcp_cloud_agents.ports.planner import Plan
+from mcp_cloud_agents.runners.detect import DETECTION_FILES, RUNNERS, choose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mcp_cloud_agents.domain.job import Snapshot
+    from mcp_cloud_agents.domain.sandbox import Limits
+    from mcp_cloud_agents.environments.toolchains import Search
+    from mcp_cloud_agents.ports.planner import Wish
+    from mcp_cloud_agents.ports.snapshots import Snapshots
+
+_FILE_BYTES = 8 << 20
+_GO_ALL = "./..."
+
+
+class TreePlanner:
+    """`ports.planner.Planner` for a tree whose content is untrusted.
+
+    Args:
+        snapshots: reads files of the snapshot.
+        limits: the person's; the repository and the caller may only tighten them, but for the
+            timeout, which the caller sets.
+        search: where the person's toolchains are.
+        setup_env: the person's variables for set-up.
+    """
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        limits: Limits,
+        search: Search,
+        setup_env: Sequence[tuple[str, str]],
+    ) -> None:
+        self._snapshots = snapshots
+        self._limits = limits
+        self._search = search
+        self._setup_env = tuple(setup_env)
+
+    def plan(self, snapshot: Snapshot, wish: Wish) -> Plan:
+        """See the port."""
+        names = self._snapshots.names(snapshot)
+        config = self._config(snapshot)
+        command, runner = self._command(snapshot, wish, config, names)
+
+        def read(paths: Sequence[str]) -> Mapping[str, bytes]:
+            return self._snapshots.read(snapshot, paths, limit_bytes=_FILE_BYTES)
+
+        tree = detect.gather(names, read, declared=config.setup)
+        search = replace(self._search, avoid=snapshot.origin.workspace)
+        host = toolchains.find(detect.wanted(tree, runner=runner), search)
+        setup = detect.plan(
+            tree,
+            host,
+            repository=snapshot.repository,
+            runner=runner,
+            declared=config.setup,
+            setup_env=self._setup_env,
+        )
+        return Plan(command=command, runner=runner, setup=setup, limits=self._limited(config, wish))
+
+    def _config(self, snapshot: Snapshot) -> RepositoryConfig:
+        data = self._snapshots.read(snapshot, [FILE], limit_bytes=1 << 20).get(FILE)
+        return parse_repository_config(data, runners=RUNNERS) if data else RepositoryConfig()
+
+    def _command(
+        self, snapshot: Snapshot, wish: Wish, config: RepositoryConfig, names: frozenset[str]
+    ) -> tuple[str, str | None]:
+        if wish.kind is Kind.COMMAND:
+            return wish.command or "", None
+        files = self._snapshots.read(snapshot, sorted(DETECTION_FILES), limit_bytes=1 << 20)
+        choice = choose(wish.command or config.tests.command, names, files)
+        runner = config.tests.runner or choice.runner
+        if not choice.command or runner is None:
+            raise InvalidArgument(
+                f"No test command was found: {choice.problem}",
+                hint="Pass command, for example 'pytest -q', or write [tests] command and runner "
+                f"into {FILE}. For a command without test reports use run_in_sandbox.",
+            )
+        return _with_paths(choice.command, wish.paths), runner
+
+    def _limited(self, config: RepositoryConfig, wish: Wish) -> Limits:
+        asked = self._limits
+        if wish.timeout_s is not None:
+            asked = replace(asked, timeout_s=wish.timeout_s)
+        return config.tighten(asked)
+
+
+def _with_paths(command: str, paths: tuple[str, ...]) -> str:
+    """The command for these tests only; go names packages where others take all by default."""
+    if not paths:
+        return command
+    words = shlex.join(paths)
+    if command.endswith(f" {_GO_ALL}"):
+        return f"{command.removesuffix(_GO_ALL)}{words}"
+    return f"{command} {words}"

@@ -1,0 +1,36 @@
+"""`cancel_job`: ask a job to end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mcp.server import MCPServer
+from mcp.types import CallToolResult, ToolAnnotations
+
+from mcp_cloud_agents.domain.job import JobId
+from mcp_cloud_agents.server.answers import JobAnswer
+from mcp_cloud_agents.server.arguments import JobIdArgument
+from mcp_cloud_agents.server.calls import tool_errors
+from mcp_cloud_agents.server.follow_up import told
+from mcp_cloud_agents.server.front import Front
+
+_DESCRIPTION = """\
+Cancel a submitted job (cloud subagent): its processes are killed within about a second, its log \
+is kept, its unfinished work is lost. Answers at once; the state becomes cancelled shortly after \
+(wait_job tells). A job that is done stays as it is."""
+
+
+def add(server: MCPServer[None], front: Front) -> None:
+    """Register the tool."""
+
+    @server.tool(
+        name="cancel_job",
+        title="Cancel a job",
+        description=_DESCRIPTION,
+        annotations=ToolAnnotations(
+            read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+        ),
+    )
+    @tool_errors
+    async def cancel_job(job_id: JobIdArgument) -> Annotated[CallToolResult, JobAnswer]:
+        return told(await (await front.runner()).cancel(JobId(job_id)))

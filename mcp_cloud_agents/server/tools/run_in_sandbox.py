@@ -1,0 +1,71 @@
+"""`run_in_sandbox`: any command on this tree, in a sandboxed job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult, ToolAnnotations
+from pydantic import Field
+
+from mcp_cloud_agents.delegation.request import Request
+from mcp_cloud_agents.domain.job import Kind
+from mcp_cloud_agents.ports.planner import Wish
+from mcp_cloud_agents.server.answers import JobAnswer
+from mcp_cloud_agents.server.arguments import (
+    Fresh,
+    IdempotencyKey,
+    TimeoutMinutes,
+    WaitS,
+    Workspace,
+)
+from mcp_cloud_agents.server.calls import call_key, tool_errors
+from mcp_cloud_agents.server.follow_up import seconds_of, start
+from mcp_cloud_agents.server.front import Front
+
+_DESCRIPTION = """\
+Run any shell command on a copy of the current working tree in a sandboxed job (cloud subagent): \
+linters, builds, code generators, experiments that should not touch the checkout.
+Sends exactly this git worktree (dirty and untracked files included). Answers at once with job_id \
+(cost: 0 USD locally); then call wait_job(job_id, timeout_s=50) until done is true. The answer has \
+exit_code, log, and patch when the command changed files; the checkout itself stays as it is. \
+Dependencies are installed first (with network, cached); the command runs without network. \
+A non-zero exit code is a result, not an error."""
+
+
+def add(server: MCPServer[None], front: Front) -> None:
+    """Register the tool."""
+
+    @server.tool(
+        name="run_in_sandbox",
+        title="Run a command in a sandboxed job",
+        description=_DESCRIPTION,
+        annotations=ToolAnnotations(
+            read_only_hint=False,
+            destructive_hint=False,
+            idempotent_hint=True,
+            open_world_hint=False,
+        ),
+    )
+    @tool_errors
+    async def run_in_sandbox(
+        ctx: Context,
+        command: Annotated[
+            str, Field(description="Shell command line, run by sh at the top of the tree.")
+        ],
+        timeout_minutes: TimeoutMinutes = None,
+        wait_s: WaitS = 0,
+        workspace: Workspace = None,
+        fresh: Fresh = False,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Annotated[CallToolResult, JobAnswer]:
+        wish = Wish(kind=Kind.COMMAND, command=command, timeout_s=seconds_of(timeout_minutes))
+        request = Request(
+            agent="run_in_sandbox",
+            workspace=workspace or front.workspace,
+            wish=wish,
+            key=call_key(ctx, idempotency_key),
+            fresh=fresh,
+        )
+        return await start(front, ctx, request, wait_s=wait_s)

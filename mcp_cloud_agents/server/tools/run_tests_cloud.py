@@ -1,0 +1,88 @@
+"""`run_tests_cloud`: the tests of this tree, in a sandboxed job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult, ToolAnnotations
+from pydantic import Field
+
+from mcp_cloud_agents.delegation.request import Request
+from mcp_cloud_agents.domain.job import Kind
+from mcp_cloud_agents.ports.planner import Wish
+from mcp_cloud_agents.server.answers import JobAnswer
+from mcp_cloud_agents.server.arguments import (
+    Fresh,
+    IdempotencyKey,
+    TimeoutMinutes,
+    WaitS,
+    Workspace,
+)
+from mcp_cloud_agents.server.calls import call_key, tool_errors
+from mcp_cloud_agents.server.follow_up import seconds_of, start
+from mcp_cloud_agents.server.front import Front
+
+_DESCRIPTION = """\
+Run the tests of the current working tree in a sandboxed job (cloud subagent) and get a verdict.
+Sends exactly this git worktree: staged, unstaged and untracked files; never ignored ones; the \
+checkout is not touched. Answers at once with job_id (cost: 0 USD locally); then call \
+wait_job(job_id, timeout_s=50) until done is true. The answer has verdict (passed, failed, \
+incomplete, none), tests (counts, each failing test with file, line, reason), patch (what the run \
+changed), log, artifacts such as junit.xml. Failing tests are a verdict, not an error. \
+The first run installs the dependencies (with network, cached afterwards); the tests run without \
+network. Works with pytest, unittest, jest, vitest, go test, cargo test."""
+
+
+def add(server: MCPServer[None], front: Front) -> None:
+    """Register the tool."""
+
+    @server.tool(
+        name="run_tests_cloud",
+        title="Run tests in a sandboxed job",
+        description=_DESCRIPTION,
+        annotations=ToolAnnotations(
+            read_only_hint=False,
+            destructive_hint=False,
+            idempotent_hint=True,
+            open_world_hint=False,
+        ),
+    )
+    @tool_errors
+    async def run_tests_cloud(
+        ctx: Context,
+        command: Annotated[
+            str | None,
+            Field(
+                description="Shell command that runs the tests, such as 'pytest -q tests/unit'; "
+                "default: found from the tree's own files."
+            ),
+        ] = None,
+        paths: Annotated[
+            list[str] | None,
+            Field(
+                description="Test files, folders or ids to run, relative to the top of the tree; "
+                "appended to the command. Default: all."
+            ),
+        ] = None,
+        timeout_minutes: TimeoutMinutes = None,
+        wait_s: WaitS = 0,
+        workspace: Workspace = None,
+        fresh: Fresh = False,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Annotated[CallToolResult, JobAnswer]:
+        wish = Wish(
+            kind=Kind.TESTS,
+            command=command,
+            paths=tuple(paths or ()),
+            timeout_s=seconds_of(timeout_minutes),
+        )
+        request = Request(
+            agent="run_tests_cloud",
+            workspace=workspace or front.workspace,
+            wish=wish,
+            key=call_key(ctx, idempotency_key),
+            fresh=fresh,
+        )
+        return await start(front, ctx, request, wait_s=wait_s)

@@ -1,0 +1,217 @@
+"""From what is known of a job to the answer a model or a person reads, within 8,000 characters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcp.types import ResourceLink
+
+from mcp_cloud_agents.domain.job import JobState
+from mcp_cloud_agents.domain.rendering import render, render_text
+from mcp_cloud_agents.domain.result import CauseKind
+from mcp_cloud_agents.domain.verdict import compact
+from mcp_cloud_agents.server.answers import (
+    MAX_CHARS,
+    ArtifactView,
+    Cost,
+    IsolationView,
+    JobAnswer,
+    LogView,
+    PatchView,
+    Problem,
+    TreeView,
+)
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.delegation.request import JobView
+    from mcp_cloud_agents.domain.job import Snapshot
+    from mcp_cloud_agents.domain.patch import Patch
+    from mcp_cloud_agents.domain.result import Artifact, Cause, JobResult
+    from mcp_cloud_agents.domain.sandbox import IsolationRecord
+
+_TESTS_CHARS = 4_500
+_TAIL_CHARS = 2_500
+_MAX_PATHS = 15
+_LOCAL = Cost(estimate_usd="0", reserved_usd="0", actual_usd="0")
+_PATCH_EVIDENCE = "none yet: the change is what the command left, not judged by tests"
+
+
+def job_answer(view: JobView) -> JobAnswer:
+    """The result envelope of a job."""
+    spec, status, result = view.spec, view.status, view.result
+    bad = status.state.done and status.state is not JobState.SUCCEEDED
+    answer = JobAnswer(
+        ok=not bad,
+        job_id=spec.id,
+        agent=spec.agent,
+        backend=view.backend,
+        state=status.state,
+        done=status.state.done,
+        command=render_text(spec.command)[:300],
+        summary=summary_of(view),
+        next=_next_of(view),
+        cost=_LOCAL,
+        tree=_tree_of(spec.snapshot),
+        error=_problem_of(status.cause, status.state) if bad else None,
+    )
+    if result is not None:
+        _add_result(answer, result)
+    if view.note:
+        answer.notes = [view.note, *(answer.notes or [])]
+    return _with_tail(answer, view)
+
+
+def links_of(view: JobView) -> list[ResourceLink]:
+    """Links to what can be read about the job."""
+    job = f"job://{view.spec.id}"
+    links = [_link(f"{job}/log", "log", "text/plain", "Log of the job")]
+    result = view.result
+    if result is not None and result.verdict is not None:
+        links.append(_link(f"{job}/tests", "tests", "application/json", "Verdict, every failure"))
+    if result is not None and result.patch is not None:
+        links.append(_link(f"{job}/patch", "patch", "text/x-diff", "What the job changed"))
+    return links
+
+
+def summary_of(view: JobView) -> str:
+    """One sentence on where the job is."""
+    status, result = view.status, view.result
+    if result is not None and result.verdict is not None:
+        return result.verdict.summary
+    if status.cause is not None:
+        return render_text(status.cause.message)[:500]
+    if result is not None:
+        return f"The command ended with exit code {result.exit_code}."
+    if status.progress is not None:
+        total = f" of {status.progress.total}" if status.progress.total else ""
+        return (
+            f"{status.state.capitalize()}: {status.progress.done}{total} tests done, "
+            f"{status.progress.failed} failed so far."
+        )
+    return f"The job is {status.state}."
+
+
+def _next_of(view: JobView) -> str:
+    job = view.spec.id
+    if not view.status.state.done:
+        return f'Call wait_job(job_id="{job}", timeout_s=50) until done is true.'
+    if view.result is None or view.status.state is not JobState.SUCCEEDED:
+        return f'read_log(job_id="{job}") has the details; see error.hint for the way out.'
+    if view.result.verdict is not None and view.result.verdict.failures:
+        return f'Mend the failures, then run again; read_log(job_id="{job}", search=…) for more.'
+    if view.result.patch is not None:
+        return f'Read the change: get_artifact(job_id="{job}", name="patch.diff").'
+    return "Nothing more to do for this job."
+
+
+def _tree_of(snapshot: Snapshot) -> TreeView:
+    return TreeView(
+        tree=snapshot.tree,
+        base_commit=snapshot.origin.base_commit,
+        branch=snapshot.origin.branch,
+        dirty=snapshot.origin.dirty,
+        files=snapshot.files,
+        sent_bytes=snapshot.sent_bytes,
+        warnings=[render_text(warning)[:200] for warning in snapshot.warnings[:5]],
+    )
+
+
+def _problem_of(cause: Cause | None, state: JobState) -> Problem:
+    if cause is None:
+        return Problem(code=state, message=f"The job is {state}.", hint="Submit it again.")
+    code = "cancelled" if cause.kind is CauseKind.CANCELLED else str(cause.kind)
+    return Problem(
+        code=code,
+        message=render_text(cause.message)[:500],
+        hint=render_text(cause.hint)[:500],
+        excerpt=[render_text(line)[:160] for line in cause.excerpt[:20]] or None,
+    )
+
+
+def _add_result(answer: JobAnswer, result: JobResult) -> None:
+    answer.exit_code = result.exit_code
+    answer.environment = result.environment
+    answer.isolation = _isolation_of(result.isolation)
+    answer.timings_s = {
+        "queued": round(result.timings.queued_s, 3),
+        "restore": round(result.timings.restore_s, 3),
+        "setup": round(result.timings.setup_s, 3),
+        "run": round(result.timings.run_s, 3),
+        "collect": round(result.timings.collect_s, 3),
+    }
+    answer.notes = [render_text(note)[:300] for note in result.notes[:5]] or None
+    answer.artifacts = [_artifact_of(answer.job_id or "", item) for item in result.artifacts[:10]]
+    if result.patch is not None:
+        answer.patch = _patch_of(answer.job_id or "", result.patch)
+    if result.verdict is not None:
+        answer.verdict = result.verdict.outcome
+        answer.tests = compact(result.verdict, _TESTS_CHARS)
+
+
+def _isolation_of(record: IsolationRecord) -> IsolationView:
+    return IsolationView(
+        level=record.level,
+        driver=record.driver,
+        run_network=record.run_network,
+        setup_network=record.setup_network,
+        limits={name: str(how) for name, how in record.limits},
+        notes=list(record.notes),
+    )
+
+
+def _patch_of(job_id: str, patch: Patch) -> PatchView:
+    shown = [render_text(path)[:120] for path in patch.paths[:_MAX_PATHS]]
+    return PatchView(
+        uri=f"job://{job_id}/patch",
+        sha256=patch.sha256,
+        base=patch.base_commit,
+        files=patch.files,
+        insertions=patch.insertions,
+        deletions=patch.deletions,
+        evidence=_PATCH_EVIDENCE,
+        paths=shown,
+        refused=[
+            f"{render_text(path)[:80]}: {reason}" for path, reason in patch.refused[:_MAX_PATHS]
+        ],
+        sensitive=[render_text(path)[:80] for path in patch.sensitive[:_MAX_PATHS]],
+    )
+
+
+def _artifact_of(job_id: str, artifact: Artifact) -> ArtifactView:
+    return ArtifactView(
+        name=artifact.name,
+        uri=f"job://{job_id}/artifacts/{artifact.name}",
+        size_bytes=artifact.size_bytes,
+        media_type=artifact.media_type,
+        sha256=artifact.sha256,
+    )
+
+
+def _with_tail(answer: JobAnswer, view: JobView) -> JobAnswer:
+    """Fill what room is left with the end of the log, whole lines where possible."""
+    text = render(view.tail.data)
+    log = LogView(cursor=view.tail.next_offset, size=view.tail.size, tail="")
+    answer.log = log
+    keep = _TAIL_CHARS
+    while keep > 0:
+        log.tail = _last(text, keep)
+        over = len(answer.model_dump_json(exclude_none=True)) - MAX_CHARS
+        if over <= 0:
+            return answer
+        keep = min(keep, len(log.tail)) - max(over // 2, 64)
+    log.tail = ""
+    return answer
+
+
+def _last(text: str, chars: int) -> str:
+    if len(text) <= chars:
+        return text
+    cut = text[-chars:]
+    whole = cut.find("\n") + 1
+    return cut[whole:] if whole < len(cut) else cut
+
+
+def _link(uri: str, name: str, mime: str, description: str) -> ResourceLink:
+    return ResourceLink(
+        type="resource_link", uri=uri, name=name, mime_type=mime, description=description
+    )

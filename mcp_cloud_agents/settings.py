@@ -1,0 +1,234 @@
+"""The person's settings, read once and frozen: default < file < environment, each with its source.
+
+The file is `$XDG_CONFIG_HOME/mcp-cloud-agents/config.toml`. The environment's names are those of
+the keys in capitals after `MCP_CLOUD_AGENTS_`, a table's key with the table's name before it
+(`MCP_CLOUD_AGENTS_LIMITS_MEMORY_MIB`); lists are separated by `:`. An empty value and a literal
+`${NAME}` count as unset: that is how MCP clients pass variables that they do not have. Tables of
+free names (`setup_env`) are in the file only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, get_type_hints
+
+from msgspec import Meta, ValidationError, convert
+
+from mcp_cloud_agents.domain.errors import BadConfig
+from mcp_cloud_agents.domain.sandbox import IsolationLevel, Limits
+from mcp_cloud_agents.domain.toml import parse, read_toml
+
+NAME = "mcp-cloud-agents"
+PREFIX = "MCP_CLOUD_AGENTS_"
+JOB_UID = 62_000
+"""Host user of commands when the server is root; no account has it, so it owns nothing else."""
+_UNSET = re.compile(r"\s*(\$\{[^}]*\})?\s*")
+_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+_LIMITS = Limits()
+
+Positive = Annotated[int, Meta(ge=1)]
+VariableName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitKnobs:
+    """What a job may use when it does not say less."""
+
+    timeout_minutes: Annotated[float, Meta(gt=0, le=1_440)] = _LIMITS.timeout_s / 60
+    setup_timeout_minutes: Annotated[float, Meta(gt=0, le=1_440)] = _LIMITS.setup_timeout_s / 60
+    memory_mib: Annotated[int, Meta(ge=64)] = _LIMITS.memory_mib
+    processes: Annotated[int, Meta(ge=8)] = _LIMITS.processes
+    disk_mib: Annotated[int, Meta(ge=64)] = _LIMITS.disk_mib
+    tmp_mib: Annotated[int, Meta(ge=16)] = _LIMITS.tmp_mib
+    open_files: Annotated[int, Meta(ge=64)] = _LIMITS.open_files
+    log_mib: Annotated[int, Meta(ge=1, le=1_024)] = _LIMITS.log_bytes >> 20
+
+    def limits(self) -> Limits:
+        """The same in the units of the sandbox."""
+        return Limits(
+            timeout_s=max(1, round(self.timeout_minutes * 60)),
+            setup_timeout_s=max(1, round(self.setup_timeout_minutes * 60)),
+            memory_mib=self.memory_mib,
+            processes=self.processes,
+            disk_mib=self.disk_mib,
+            tmp_mib=self.tmp_mib,
+            open_files=self.open_files,
+            log_bytes=self.log_mib << 20,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """The keys of the file; the defaults that depend on the machine are empty or 0 here."""
+
+    state_dir: str = ""
+    allowed_roots: tuple[str, ...] = ()
+    required_isolation: IsolationLevel = IsolationLevel.FULL
+    limits: LimitKnobs = field(default_factory=LimitKnobs)
+    max_file_mib: Positive = 50
+    max_total_mib: Positive = 1_024
+    allow_untracked: tuple[str, ...] = ()
+    setup_env: dict[VariableName, str] = field(default_factory=dict[str, str])
+    concurrent_jobs: Annotated[int, Meta(ge=0, le=256)] = 0
+    keep_days: Positive = 30
+    keep_gib: Positive = 10
+    job_uid: Annotated[int, Meta(ge=1_000, lt=2**31)] = JOB_UID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that the person decides, and where the server was started."""
+
+    state_dir: str
+    """Absolute. As root below /var/lib: jobs run as another user, who cannot pass /root."""
+    allowed_roots: tuple[str, ...]
+    """Absolute folders whose worktrees may be sent, besides the one the server was started in."""
+    required_isolation: IsolationLevel
+    limits: Limits
+    max_file_mib: int
+    """Largest untracked file that is sent."""
+    max_total_mib: int
+    """Largest sum of untracked files that is sent."""
+    allow_untracked: tuple[str, ...]
+    """Patterns of untracked files that are sent although they look like secrets or are large."""
+    setup_env: tuple[tuple[str, str], ...]
+    """Variables for set-up commands (e.g. UV_DEFAULT_INDEX); code of the repository sees them."""
+    concurrent_jobs: int
+    keep_days: int
+    keep_gib: int
+    job_uid: int
+    search_path: str
+    """The person's PATH, where toolchains are looked for."""
+    home: str
+    cwd: str
+    sources: Mapping[str, str]
+    """For each key `default`, `environment`, or the file's path."""
+
+
+def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = -1) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: variables to read instead of the process's own.
+        cwd: folder the server works from; empty: the process's own.
+        uid: user the server runs as; negative: the process's own.
+
+    Raises:
+        BadConfig: the message names the file and line, or the variable.
+    """
+    variables = {
+        name: value
+        for name, value in (os.environ if environ is None else environ).items()
+        if not _UNSET.fullmatch(value)
+    }
+    uid = os.geteuid() if uid < 0 else uid
+    home = _home(variables)
+    file = os.path.join(_xdg(variables, "CONFIG", home, ".config"), NAME, "config.toml")
+    sources: dict[str, str] = {}
+    knobs = _with_environment(_from_file(file, sources), variables, sources)
+    return Settings(
+        state_dir=_folder("state_dir", knobs.state_dir or _state_dir(variables, uid, home), home),
+        allowed_roots=tuple(_folder("allowed_roots", root, home) for root in knobs.allowed_roots),
+        required_isolation=knobs.required_isolation,
+        limits=knobs.limits.limits(),
+        max_file_mib=knobs.max_file_mib,
+        max_total_mib=knobs.max_total_mib,
+        allow_untracked=knobs.allow_untracked,
+        setup_env=tuple(sorted(knobs.setup_env.items())),
+        concurrent_jobs=knobs.concurrent_jobs or max(2, len(os.sched_getaffinity(0))),
+        keep_days=knobs.keep_days,
+        keep_gib=knobs.keep_gib,
+        job_uid=knobs.job_uid,
+        search_path=variables.get("PATH", _DEFAULT_PATH),
+        home=home,
+        cwd=cwd or os.getcwd(),
+        sources={name: sources.get(name, "default") for name in _names()},
+    )
+
+
+def _names() -> tuple[str, ...]:
+    plain = (one.name for one in fields(Knobs) if one.name != "limits")
+    return (*plain, *(f"limits.{one.name}" for one in fields(LimitKnobs)))
+
+
+def _from_file(file: str, sources: dict[str, str]) -> Knobs:
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return Knobs()
+    except OSError as exc:
+        raise BadConfig(
+            f"{file}: cannot be read: {exc.strerror}.",
+            hint="Make the file readable for yourself, or remove it.",
+        ) from exc
+    knobs = read_toml(data, Knobs, file=file)
+    sources.update(dict.fromkeys(_set_in(data, file), file))
+    return knobs
+
+
+def _set_in(data: bytes, file: str) -> list[str]:
+    table = parse(data, file=file)
+    limits = table.pop("limits", {})
+    return [*table, *(f"limits.{name}" for name in limits)]
+
+
+def _with_environment(knobs: Knobs, variables: Mapping[str, str], sources: dict[str, str]) -> Knobs:
+    own = _read_variables(variables, Knobs, PREFIX, skip={"limits", "setup_env"})
+    limits = _read_variables(variables, LimitKnobs, f"{PREFIX}LIMITS_", skip=set())
+    sources.update(dict.fromkeys((*own, *(f"limits.{name}" for name in limits)), "environment"))
+    return replace(knobs, **own, limits=replace(knobs.limits, **limits))
+
+
+def _read_variables(
+    variables: Mapping[str, str], shape: type, prefix: str, *, skip: set[str]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    hints = get_type_hints(shape, include_extras=True)
+    for one in fields(shape):
+        variable = prefix + one.name.upper()
+        if one.name in skip or variable not in variables:
+            continue
+        text = variables[variable]
+        raw = [part for part in text.split(":") if part] if isinstance(one.default, tuple) else text
+        try:
+            found[one.name] = convert(raw, hints[one.name], strict=False)
+        except ValidationError as exc:
+            raise BadConfig(
+                f"The environment variable {variable} has the wrong value {text[:80]!r}: {exc}.",
+                hint="Correct the variable, or unset it to get the default.",
+            ) from exc
+    return found
+
+
+def _home(variables: Mapping[str, str]) -> str:
+    home = variables.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_dir
+
+
+def _xdg(variables: Mapping[str, str], kind: str, home: str, default: str) -> str:
+    folder = variables.get(f"XDG_{kind}_HOME", "")
+    return folder if os.path.isabs(folder) else os.path.join(home, default)  # relative: XDG says no
+
+
+def _state_dir(variables: Mapping[str, str], uid: int, home: str) -> str:
+    if uid == 0:
+        return os.path.join("/var/lib", NAME)
+    return os.path.join(_xdg(variables, "STATE", home, ".local/state"), NAME)
+
+
+def _folder(key: str, path: str, home: str) -> str:
+    full = os.path.join(home, path[2:]) if path.startswith("~/") else path
+    if not os.path.isabs(full):
+        raise BadConfig(
+            f"The setting {key} is {path[:200]!r}, which is no absolute path.",
+            hint="Write the whole path, or begin it with '~/'.",
+        )
+    return os.path.normpath(full)

@@ -1,0 +1,141 @@
+"""The port `Snapshots` over git: lock, recipe, store; one fresh start after damage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.errors import BackendFailed
+from mcp_cloud_agents.domain.job import Snapshot
+from mcp_cloud_agents.snapshots.git import TreeMoved, user_env
+from mcp_cloud_agents.snapshots.listing import fields
+from mcp_cloud_agents.snapshots.lock import locked
+from mcp_cloud_agents.snapshots.private import PrivateGit
+from mcp_cloud_agents.snapshots.store import Stores, compact, send
+from mcp_cloud_agents.snapshots.take import read_theirs, take_tree
+from mcp_cloud_agents.snapshots.worktree import locate, user_git
+from mcp_cloud_agents.storage.files import storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mcp_cloud_agents.domain.job import Origin
+    from mcp_cloud_agents.snapshots.screen import ScreenRules
+
+_LOOKS = 3
+"""How often a tree is looked at while files change under the look."""
+
+
+class GitSnapshots:
+    """Snapshots of git worktrees in a state folder; see `ports/snapshots.py` for the contract.
+
+    Args:
+        state_dir: the state folder.
+        rules: what untracked files may be sent.
+        home: the person's home folder, for the git configuration; None: this process's.
+        config_home: the person's XDG_CONFIG_HOME; None: `.config` in the home folder.
+    """
+
+    def __init__(
+        self,
+        state_dir: str,
+        rules: ScreenRules,
+        *,
+        home: str | None = None,
+        config_home: str | None = None,
+    ) -> None:
+        self._state_dir = os.path.realpath(state_dir)
+        self._rules = rules
+        self._env = user_env(home, config_home)
+        self._caches = os.path.join(self._state_dir, "snapshots")
+        repositories = os.path.join(self._state_dir, "repositories")
+        self._stores = Stores(repositories, shared=os.geteuid() == 0)
+
+    def locate(self, workspace: str) -> Origin:
+        """Find the worktree that holds `workspace`; `dirty` is only known after `take`."""
+        return locate(workspace, self._env)
+
+    def take(self, origin: Origin) -> Snapshot:
+        """Snapshot the tree as it is on disk and carry it to the store, durably."""
+        with storage_errors(self._state_dir):
+            os.makedirs(self._caches, mode=0o700, exist_ok=True)
+            cache = os.path.join(self._caches, _key(origin))
+            with locked(f"{cache}.lock"):
+                return self._take(origin, cache)
+
+    def read(
+        self, snapshot: Snapshot, paths: Sequence[str], *, limit_bytes: int
+    ) -> Mapping[str, bytes]:
+        """Content of those of `paths` that are regular files; one over the limit is left out."""
+        if not paths:
+            return {}
+        git = self._stores.get(snapshot.repository).git
+        wanted = git.run("ls-tree", "-l", "-z", "--full-tree", snapshot.commit, "--", *paths)
+        found: dict[str, bytes] = {}
+        for record in fields(wanted):
+            head, path = record.split(b"\t", 1)
+            mode, _, oid, size = head.split()
+            if mode.startswith(b"100") and int(size) <= limit_bytes:
+                found[os.fsdecode(path)] = git.run("cat-file", "blob", oid.decode())
+        return found
+
+    def names(self, snapshot: Snapshot) -> frozenset[str]:
+        """Every path of the snapshot that is valid UTF-8."""
+        git = self._stores.get(snapshot.repository).git
+        out = git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", snapshot.commit)
+        return frozenset(text for path in fields(out) if (text := _utf8(path)) is not None)
+
+    def _take(self, origin: Origin, cache: str) -> Snapshot:
+        for _ in range(_LOOKS - 1):
+            try:
+                return self._look(origin, cache, full=False)
+            except TreeMoved:
+                continue
+            except BackendFailed:
+                return self._look(origin, cache, full=True)
+        return self._look(origin, cache, full=False)
+
+    def _look(self, origin: Origin, cache: str, *, full: bool) -> Snapshot:
+        user = user_git(origin.workspace, self._env)
+        theirs = read_theirs(
+            user, origin, os.path.join(self._env["XDG_CONFIG_HOME"], "git", "ignore")
+        )
+        repository = self._stores.of(origin.common_dir, theirs.object_format)
+        private = PrivateGit(
+            cache,
+            work_tree=origin.workspace,
+            object_format=theirs.object_format,
+            alternates=(repository.objects, os.path.join(origin.common_dir, "objects")),
+        )
+        if full:
+            private.discard()
+        private.open()
+        taken = take_tree(private, user, theirs, self._rules)
+        with self._stores.writing(repository):
+            sent = send(private.git, repository, tree=taken.tree, commit=taken.commit, full=full)
+            if sent and compact(repository):
+                private.tidy()
+        return Snapshot(
+            repository=repository.id,
+            object_format=theirs.object_format,
+            commit=taken.commit,
+            tree=taken.tree,
+            files=taken.files,
+            sent_bytes=sent,
+            origin=replace(origin, dirty=taken.tree != theirs.head_tree),
+            warnings=taken.warnings,
+        )
+
+
+def _key(origin: Origin) -> str:
+    where = os.fsencode(origin.common_dir) + b"\0" + os.fsencode(origin.workspace)
+    return hashlib.sha256(where).hexdigest()[:32]
+
+
+def _utf8(path: bytes) -> str | None:
+    try:
+        return path.decode()
+    except UnicodeDecodeError:
+        return None

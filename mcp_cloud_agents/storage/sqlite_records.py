@@ -1,0 +1,190 @@
+"""The index of jobs in SQLite. The job folders hold the same specs, so it can be rebuilt."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcp_cloud_agents.domain.errors import NoSpace, StateUnusable, UnknownJob
+from mcp_cloud_agents.domain.job import JobSpec
+from mcp_cloud_agents.ports.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from mcp_cloud_agents.domain.job import JobId
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE jobs (
+  id TEXT PRIMARY KEY,
+  key TEXT UNIQUE,
+  digest TEXT NOT NULL,
+  workspace TEXT NOT NULL,
+  backend TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  spec BLOB NOT NULL
+) STRICT;
+CREATE INDEX jobs_by_digest ON jobs (digest, created_at);
+CREATE INDEX jobs_by_time ON jobs (created_at);
+"""
+_BUSY_S = 10.0
+_COLUMNS = "id, key, digest, workspace, backend, created_at, spec"
+# The conflict target is left open: the id is fresh, so only the key can clash.
+_INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"  # noqa: S608  constants only
+
+
+class SqliteRecords:
+    """`ports.records.Records` over one file; a connection per call, so any thread may call.
+
+    Args:
+        path: of the database file.
+        known: specs that exist without the index (from job folders), to rebuild a damaged one.
+    """
+
+    def __init__(self, path: str, known: Callable[[], Iterable[Record]]) -> None:
+        self._path = path
+        self._known = known
+        self._ready = False
+        self._opening = threading.Lock()
+
+    def claim(self, record: Record) -> Record:
+        """See the port."""
+        with self._connection() as db:
+            with db:
+                db.execute(_INSERT, _row(record))
+            found = db.execute(
+                "SELECT backend, spec FROM jobs WHERE id = ? OR (key IS NOT NULL AND key = ?)",
+                (record.spec.id, record.spec.key),
+            ).fetchone()
+        return _record(found)
+
+    def by_key(self, key: str) -> Record | None:
+        """See the port."""
+        with self._connection() as db:
+            row = db.execute("SELECT backend, spec FROM jobs WHERE key = ?", (key,)).fetchone()
+        return _record(row) if row else None
+
+    def get(self, job_id: JobId) -> Record:
+        """See the port."""
+        with self._connection() as db:
+            row = db.execute("SELECT backend, spec FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise UnknownJob(
+                f"No job has the id {job_id[:80]!r}.", hint="List the jobs with list_jobs."
+            )
+        return _record(row)
+
+    def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
+        """See the port."""
+        with self._connection() as db:
+            rows = db.execute(
+                "SELECT backend, spec FROM jobs WHERE ?1 IS NULL OR workspace = ?1 "
+                "ORDER BY created_at DESC, id DESC LIMIT ?2",
+                (workspace, limit),
+            ).fetchall()
+        return tuple(map(_record, rows))
+
+    def same_work(self, digest: str) -> tuple[Record, ...]:
+        """See the port."""
+        with self._connection() as db:
+            rows = db.execute(
+                "SELECT backend, spec FROM jobs WHERE digest = ? "
+                "ORDER BY created_at DESC, id DESC LIMIT 20",
+                (digest,),
+            ).fetchall()
+        return tuple(map(_record, rows))
+
+    @contextmanager
+    def _connection(self) -> Generator[sqlite3.Connection]:
+        with _sqlite_errors(self._path):
+            self._prepare()
+            db = self._connect()
+            try:
+                yield db
+            finally:
+                db.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=_BUSY_S)
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    def _prepare(self) -> None:
+        with self._opening:
+            if self._ready and os.path.exists(self._path):
+                return
+            try:
+                self._create()
+            except sqlite3.DatabaseError as exc:
+                if not _damaged(exc):
+                    raise
+                os.rename(self._path, f"{self._path}.damaged-{time.time_ns()}")
+                self._create()
+            self._ready = True
+
+    def _create(self) -> None:
+        """Make the tables when the file is new; fill them from the job folders."""
+        db = self._connect()
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.isolation_level = None
+            db.execute("BEGIN IMMEDIATE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise StateUnusable(
+                    f"{self._path} was written by a newer version (layout {version}).",
+                    hint="Upgrade mcp-cloud-agents, or set state_dir to another folder.",
+                )
+            if version == 0:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    db.execute(statement)
+                db.executemany(_INSERT, map(_row, self._known()))
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+            elif db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("malformed")
+            db.execute("COMMIT")
+        finally:
+            db.close()
+
+
+def _row(record: Record) -> tuple[str, str | None, str, str, str, float, bytes]:
+    spec = record.spec
+    workspace = spec.snapshot.origin.workspace
+    data = msgspec.json.encode(spec)
+    return spec.id, spec.key, spec.digest, workspace, record.backend, spec.created_at, data
+
+
+def _record(row: tuple[str, bytes]) -> Record:
+    return Record(backend=row[0], spec=msgspec.json.decode(row[1], type=JobSpec))
+
+
+def _damaged(exc: sqlite3.DatabaseError) -> bool:
+    return "malformed" in str(exc) or "not a database" in str(exc)
+
+
+@contextmanager
+def _sqlite_errors(path: str) -> Generator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        if "full" in str(exc):
+            raise NoSpace(
+                f"No space left on the disk that holds {path}.",
+                hint="Free some space there, or set state_dir to a folder on another disk.",
+            ) from exc
+        hint = "Another process may hold it: try again."
+        if "locked" not in str(exc):
+            hint = "Check the folder's permissions, or set state_dir to another folder."
+        raise StateUnusable(f"The job index {path} cannot be used: {exc}.", hint=hint) from exc
+    except msgspec.MsgspecError as exc:
+        raise StateUnusable(
+            f"The job index {path} holds a job this version cannot read: {exc}.",
+            hint="Upgrade mcp-cloud-agents, or set state_dir to another folder.",
+        ) from exc

@@ -1,0 +1,245 @@
+"""Last phase of a job: what it changed in the tree, as a patch that can be trusted.
+
+Tree to tree: git (in a sandbox of its own, the workspace read-only) lists what differs, we decide
+what may be taken, git makes a tree of that, and the difference of the two trees is the patch. Every
+name, mode and link in it is checked as data. Nothing the job left can make this fail hard: at worst
+there is no patch and a note that says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed
+from mcp_cloud_agents.domain.patch import Patch, refusal, steers_tools
+from mcp_cloud_agents.domain.rendering import render
+from mcp_cloud_agents.snapshots.listing import Disk, OnDisk, Seen, fields, joined, stale
+from mcp_cloud_agents.storage.files import write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcp_cloud_agents.domain.job import Snapshot
+    from mcp_cloud_agents.worker.boxed_git import BoxedGit
+
+MAX_CHANGED_BYTES = 512 << 20
+MAX_CHANGED_FILES = 100_000
+_MAX_PATHS = 200
+_MAX_NOTED = 10
+_CHUNK = 1 << 20
+_OBJECT = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
+
+# `ulimit -f` counts 512-byte blocks: 64 MiB of names, 1 GiB of patch. A pipe under the name of a
+# file that git reads by itself would make git wait for ever.
+_LIST = """
+pipe=$(find . -name '.git*' -type p -print -quit 2>/dev/null) || true
+test -z "$pipe" || { echo 'a file that git reads is a pipe'; exit 9; }
+ulimit -f 131072
+git diff-files --raw -z --ignore-submodules=all >/git/changed
+git ls-files -o -z --exclude-standard >/git/others
+"""
+_HOW = "-r --no-renames --full-index --no-ext-diff --no-textconv --no-color"
+_MAKE = """
+ulimit -f 2097152
+git update-index --force-remove -z --stdin </git/remove
+git update-index --add --remove --replace -z --stdin </git/add
+git update-index --replace -z --index-info </git/restore
+new=$(git write-tree)
+echo $new >/git/tree
+git diff-tree {how} -z --raw {base} $new >/git/raw
+git diff-tree {how} --raw {base} $new |
+  sed -n 's/^:[0-7]* 120000 [0-9a-f]* \\([0-9a-f]*\\) .*/\\1/p' | git cat-file --batch >/git/links
+git diff-tree {how} -z --numstat {base} $new >/git/numstat
+git diff-tree {how} -p --binary {base} $new >/git/patch
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectedPatch:
+    """What the job changed; the bytes of a patch are in the file `patch.diff`."""
+
+    patch: Patch | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One entry of a tree-to-tree difference."""
+
+    path: bytes
+    old_mode: bytes
+    old: bytes
+    mode: str
+    oid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What may be taken from the workspace, and what not."""
+
+    remove: list[bytes]
+    add: list[bytes]
+    size: int
+    refused: dict[bytes, str] = field(default_factory=dict[bytes, str])
+
+
+def collect_patch(git: BoxedGit, snapshot: Snapshot, folder: str) -> CollectedPatch:
+    """What the job changed in its workspace, compared with the snapshot it was restored from.
+
+    Args:
+        git: the git that restored the workspace. The job's command has ended.
+        snapshot: what was restored.
+        folder: where to write `patch.diff`.
+    """
+    try:
+        os.chmod(git.workspace, 0o700, follow_symlinks=True)  # a job may take it from itself
+        said = git.run(_LIST)
+        taken = _choose(git)
+        if not (taken.remove or taken.add or taken.refused):
+            return CollectedPatch(patch=None, notes=_unread(said))
+        return _make(git, snapshot, folder, taken, _unread(said))
+    except (AgentsError, OSError, ValueError) as exc:
+        why = exc.message if isinstance(exc, AgentsError) else str(exc)
+        return CollectedPatch(patch=None, notes=(f"No patch: {render(why.encode())[:300]}",))
+
+
+def _choose(git: BoxedGit) -> _Taken:
+    gone, changed = stale(git.take("changed"))
+    others = fields(git.take("others"))
+    disk, refused = Disk(git.workspace), dict[bytes, str]()
+    add, size = list[bytes](), 0
+    for path in (*changed, *others):
+        seen = disk.look(path)
+        if why := _refusal_on_disk(path, seen):
+            refused[path.rstrip(b"/")] = why
+        else:
+            add.append(path)
+            size += seen.size
+    for path in gone:
+        if why := refusal("000000", path):
+            refused[path] = why
+    if len(add) > MAX_CHANGED_FILES or size > MAX_CHANGED_BYTES:
+        raise BackendFailed(
+            f"the job changed {len(add)} files of {size >> 20} MiB, more than "
+            f"{MAX_CHANGED_FILES} files or {MAX_CHANGED_BYTES >> 20} MiB.",
+            hint="Let the job write large output to ignored paths.",
+        )
+    return _Taken([path for path in gone if path not in refused], add, size, refused)
+
+
+def _refusal_on_disk(path: bytes, seen: Seen) -> str | None:
+    if path.endswith(b"/"):
+        return "nested repository"
+    if seen.kind not in (OnDisk.FILE, OnDisk.LINK):
+        return "not a regular file"
+    if not seen.readable:
+        return "not readable"
+    return refusal("100644", path)
+
+
+def _make(
+    git: BoxedGit, snapshot: Snapshot, folder: str, taken: _Taken, notes: tuple[str, ...]
+) -> CollectedPatch:
+    refused, restore = dict(taken.refused), list[bytes]()
+    git.give("remove", joined(taken.remove))
+    git.give("add", joined(taken.add))
+    changes = _tree(git, snapshot, restore)
+    if bad := _refused(git, changes):
+        refused.update(bad)
+        restore = [b"%s %s\t%s" % (c.old_mode, c.old, c.path) for c in changes if c.path in bad]
+        git.give("remove", b"")
+        git.give("add", b"")
+        changes = _tree(git, snapshot, restore)
+        if _refused(git, changes):
+            raise BackendFailed("refused paths could not be left out.", hint="Look at the tree.")
+    left_out = tuple(sorted((render(path), why) for path, why in refused.items()))[:_MAX_PATHS]
+    if not changes:
+        return CollectedPatch(patch=None, notes=(*notes, *_left_out(left_out)))
+    return CollectedPatch(patch=_patch(git, snapshot, folder, changes, left_out), notes=notes)
+
+
+def _tree(git: BoxedGit, snapshot: Snapshot, restore: list[bytes]) -> list[_Change]:
+    git.give("restore", joined(restore))
+    git.run(_MAKE.format(how=_HOW, base=snapshot.tree))
+    return [_change(*pair) for pair in _pairs(fields(git.take("raw")))]
+
+
+def _pairs(records: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    return zip(records[::2], records[1::2], strict=True)
+
+
+def _change(head: bytes, path: bytes) -> _Change:
+    old_mode, mode, old, oid, _ = head.lstrip(b":").split(b" ")
+    if not (_OBJECT.fullmatch(old) and _OBJECT.fullmatch(oid)):
+        raise BackendFailed("git's answer cannot be read.", hint="Submit the job again.")
+    return _Change(path, old_mode.lstrip(b"0") or b"0", old, mode.decode(), oid)
+
+
+def _refused(git: BoxedGit, changes: list[_Change]) -> dict[bytes, str]:
+    targets = _blobs(git.take("links"))
+    judged = ((c.path, refusal(c.mode, c.path, targets.get(c.oid, b"/"))) for c in changes)
+    return {path: why for path, why in judged if why}
+
+
+def _blobs(out: bytes) -> dict[bytes, bytes]:
+    """Blobs of a `cat-file --batch`."""
+    found: dict[bytes, bytes] = {}
+    while out:
+        head, out = out.split(b"\n", 1)
+        oid, _, size = head.split(b" ")
+        found[oid], out = out[: int(size)], out[int(size) + 1 :]
+    return found
+
+
+def _patch(
+    git: BoxedGit,
+    snapshot: Snapshot,
+    folder: str,
+    changes: list[_Change],
+    left_out: tuple[tuple[str, str], ...],
+) -> Patch:
+    sha256, size = _keep(git.open("patch"), os.path.join(folder, "patch.diff"))
+    counts = [line.split(b"\t", 2)[:2] for line in fields(git.take("numstat"))]
+    paths = sorted(change.path.decode() for change in changes)
+    return Patch(
+        base_tree=snapshot.tree,
+        tree=git.take("tree", limit=128).decode("ascii").strip(),
+        base_commit=snapshot.commit,
+        sha256=sha256,
+        size_bytes=size,
+        files=len(changes),
+        insertions=sum(int(added) for added, _ in counts if added != b"-"),
+        deletions=sum(int(deleted) for _, deleted in counts if deleted != b"-"),
+        paths=tuple(paths[:_MAX_PATHS]),
+        refused=left_out,
+        sensitive=tuple(path for path in paths if steers_tools(path))[:_MAX_PATHS],
+    )
+
+
+def _keep(source: int, path: str) -> tuple[str, int]:
+    """Copy what `source` holds into a new file; its sha256 and size."""
+    digest, size = hashlib.sha256(), 0
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(source, "rb") as file, os.fdopen(os.open(path, flags, 0o600), "wb") as kept:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+            size += len(data)
+            write_all(kept.fileno(), data)
+        os.fsync(kept.fileno())
+    return digest.hexdigest(), size
+
+
+def _unread(said: bytes) -> tuple[str, ...]:
+    """What git could not read is taken for unchanged; that has to be said."""
+    lines = render(said).strip().splitlines()
+    return (f"Taken for unchanged, git could not read: {lines[0][:200]}",) if lines else ()
+
+
+def _left_out(refused: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    notes = [f"Left out of the patch: {path} ({why})." for path, why in refused[:_MAX_NOTED]]
+    more = len(refused) - _MAX_NOTED
+    return (*notes, f"Left out of the patch: {more} more.") if more > 0 else tuple(notes)

@@ -1,0 +1,80 @@
+"""How a job ends that could not do its work, in words a person or a model can act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.result import Cause, CauseKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mcp_cloud_agents.domain.job import JobSpec
+    from mcp_cloud_agents.domain.result import Verdict
+
+
+def _timed_out(spec: JobSpec, tail: tuple[str, ...]) -> Cause:
+    return Cause(
+        kind=CauseKind.TIMEOUT,
+        message=f"The run was ended after its limit of {spec.limits.timeout_s} s.",
+        hint="The end of the log shows where it stood; pass a larger timeout_minutes, or run "
+        "fewer tests.",
+        excerpt=tail,
+    )
+
+
+def _out_of_memory(spec: JobSpec, tail: tuple[str, ...]) -> Cause:
+    return Cause(
+        kind=CauseKind.OOM,
+        message=f"The run used more than its {spec.limits.memory_mib} MiB of memory.",
+        hint="Run fewer tests at once, or let a person raise limits.memory_mib in the settings.",
+        excerpt=tail,
+    )
+
+
+def _disk(spec: JobSpec, tail: tuple[str, ...]) -> Cause:
+    return Cause(
+        kind=CauseKind.DISK,
+        message=f"The run wrote more than its {spec.limits.disk_mib} MiB to disk.",
+        hint="Look for what it writes (read_log), or let a person raise limits.disk_mib.",
+        excerpt=tail,
+    )
+
+
+def _cancelled(spec: JobSpec, tail: tuple[str, ...]) -> Cause:
+    del spec
+    return Cause(
+        kind=CauseKind.CANCELLED,
+        message="The job was cancelled while it ran.",
+        hint="Submit it again when it is wanted; the log so far is kept.",
+        excerpt=tail,
+    )
+
+
+ENDED_EARLY: Mapping[CauseKind, Callable[[JobSpec, tuple[str, ...]], Cause]] = {
+    CauseKind.TIMEOUT: _timed_out,
+    CauseKind.OOM: _out_of_memory,
+    CauseKind.DISK: _disk,
+    CauseKind.CANCELLED: _cancelled,
+}
+
+
+def never_started(tail: tuple[str, ...]) -> Cause:
+    """The sandbox itself failed; the command was not run."""
+    return Cause(
+        kind=CauseKind.SANDBOX_START,
+        message="The sandbox did not start, so the command was not run.",
+        hint="Run `mcp-cloud-agents doctor`: it starts a sandbox and names the remedy.",
+        excerpt=tail,
+    )
+
+
+def no_report(verdict: Verdict, exit_code: int, tail: tuple[str, ...]) -> Cause:
+    """The command ended, but no test was reported: never a pass, whatever the exit code."""
+    return Cause(
+        kind=CauseKind.NO_REPORT,
+        message=f"{verdict.summary} (exit code {exit_code})",
+        hint="Check the command and what it selects; for a command without a test report use "
+        "run_in_sandbox.",
+        excerpt=tail,
+    )

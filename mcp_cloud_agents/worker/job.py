@@ -1,0 +1,190 @@
+"""The way of one job in the worker: restore ─ set up ─ run ─ collect ─ report."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.causes import explain
+from mcp_cloud_agents.domain.job import JobState
+from mcp_cloud_agents.domain.result import (
+    Cause,
+    CauseKind,
+    JobResult,
+    Timings,
+    Verdict,
+    VerdictOutcome,
+)
+from mcp_cloud_agents.domain.sandbox import IsolationRecord, Network
+from mcp_cloud_agents.domain.verdict import judge
+from mcp_cloud_agents.storage.environments import EnvironmentFolder
+from mcp_cloud_agents.worker.boxed_git import BoxedGit
+from mcp_cloud_agents.worker.endings import ENDED_EARLY, never_started, no_report
+from mcp_cloud_agents.worker.kept import Kept
+from mcp_cloud_agents.worker.restore import restore
+from mcp_cloud_agents.worker.setup import Prepared, Site, prepare
+from mcp_cloud_agents.worker.task import Task
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.job import JobSpec
+    from mcp_cloud_agents.domain.sandbox import Probe
+    from mcp_cloud_agents.ports.desk import Desk
+    from mcp_cloud_agents.ports.sandbox import Sandbox
+    from mcp_cloud_agents.worker.places import Places
+    from mcp_cloud_agents.worker.run import Ran
+
+
+class Job:
+    """One job on its way. Its ends are all here: every path leads to exactly one `finish`."""
+
+    def __init__(self, spec: JobSpec, places: Places, desk: Desk) -> None:
+        self._spec = spec
+        self._places = places
+        self._desk = desk
+        self._timings = Timings()
+        self._isolation = IsolationRecord(
+            level=spec.isolation, driver="none started", run_network=Network.NONE
+        )
+        self._environment = "none"
+
+    def waited(self, seconds: float) -> None:
+        """How long the job stood in line."""
+        self._timings = replace(self._timings, queued_s=seconds)
+
+    def do(self, sandbox: Sandbox, probe: Probe) -> None:
+        """Run the job to its end.
+
+        Raises:
+            AgentsError: the job could not do its work; the caller ends it with a cause.
+        """
+        self._isolation = IsolationRecord(
+            level=probe.level,
+            driver=probe.driver,
+            run_network=Network.NONE,
+            limits=probe.limits,
+            notes=self._spec.setup.notes,
+        )
+        self._desk.enter(JobState.STARTING)
+        git = self._git(sandbox, "git", self._places.path("workspace"))
+        self._restore(git)
+        prepared = self._set_up(sandbox)
+        try:
+            if prepared.cause is not None:
+                self.end(_state_of(prepared.cause.kind), prepared.cause)
+                return
+            self._desk.enter(JobState.RUNNING)
+            task = Task(self._spec, self._places, self._desk)
+            try:
+                ran = task.run(sandbox, prepared.env)
+                self._timings = replace(self._timings, run_s=round(ran.duration_s, 3))
+                self._desk.enter(JobState.COLLECTING)
+                self._collect(git, task, ran)
+            finally:
+                task.close()
+        finally:
+            if prepared.lock is not None:
+                os.close(prepared.lock)
+
+    def end(self, state: JobState, cause: Cause) -> None:
+        """The job ends here without a result of its command."""
+        self._desk.say(f"{state}: {cause.message}")
+        self._desk.finish(self._result(state, exit_code=None, cause=cause), cause)
+
+    def _git(self, sandbox: Sandbox, name: str, workspace: str) -> BoxedGit:
+        return BoxedGit(
+            sandbox=sandbox,
+            git_dir=self._places.path(name),
+            store=self._places.store(self._spec.snapshot.repository),
+            workspace=workspace,
+            owner=self._places.owner,
+            limits=self._spec.limits,
+        )
+
+    def _restore(self, git: BoxedGit) -> None:
+        started_at = time.monotonic()
+        restore(git, self._spec.snapshot)
+        self._timings = replace(self._timings, restore_s=_since(started_at))
+
+    def _set_up(self, sandbox: Sandbox) -> Prepared:
+        def checkout(path: str) -> None:
+            restore(self._git(sandbox, "git-setup", path), self._spec.snapshot)
+
+        site = Site(
+            sandbox=sandbox,
+            folder=EnvironmentFolder(self._places.environments, owner=self._places.owner),
+            uv=self._places.uv,
+            checkout=checkout,
+            log=self._desk.log,
+            limits=self._spec.limits,
+            env=self._places.setup_env,
+            cancelled=self._desk.cancelled,
+            tick=lambda: self._desk.beat(None),
+        )
+        prepared = prepare(self._spec.setup, site)
+        self._environment = prepared.how
+        self._timings = replace(self._timings, setup_s=round(prepared.duration_s, 3))
+        if prepared.how == "built":
+            self._isolation = replace(self._isolation, setup_network=Network.HOST)
+        return prepared
+
+    def _collect(self, git: BoxedGit, task: Task, ran: Ran) -> None:
+        """Keep what there is, whatever the end was; then judge."""
+        started_at = time.monotonic()
+        report = task.report()
+        kept = Kept.collect(git, self._spec.snapshot, task, report, self._places.path("artifacts"))
+        self._timings = replace(self._timings, collect_s=_since(started_at))
+        verdict = judge(report, exit_code=ran.exit_code) if report is not None else None
+        cause = self._cause(task, ran, verdict)
+        state = JobState.SUCCEEDED if cause is None else _state_of(cause.kind)
+        if cause is not None:
+            self._desk.say(f"{state}: {cause.message}")
+        result = replace(
+            self._result(state, exit_code=ran.exit_code, cause=cause),
+            verdict=verdict if cause is None or kept.has_cases else None,
+            patch=kept.patch,
+            artifacts=kept.artifacts,
+            peak_memory_mib=ran.peak_memory_mib,
+            notes=(*task.notes, *kept.notes),
+        )
+        self._desk.finish(result, cause)
+
+    def _cause(self, task: Task, ran: Ran, verdict: Verdict | None) -> Cause | None:
+        """Why the job did not do its work; None when it did."""
+        if ran.stopped is not None:
+            return ENDED_EARLY[ran.stopped](self._spec, task.tail())
+        if ran.exit_code is None:
+            return never_started(task.tail())
+        if verdict is None or verdict.outcome is VerdictOutcome.NONE:
+            explained = explain(task.head(), ran.exit_code, self._spec.command)
+            if explained is not None or verdict is None:
+                return explained
+            return no_report(verdict, ran.exit_code, task.tail())
+        return None
+
+    def _result(self, state: JobState, *, exit_code: int | None, cause: Cause | None) -> JobResult:
+        return JobResult(
+            job_id=self._spec.id,
+            spec_digest=self._spec.digest,
+            state=state,
+            exit_code=exit_code,
+            isolation=self._isolation,
+            cause=cause,
+            timings=self._timings,
+            environment=self._environment,
+        )
+
+
+def _since(started_at: float) -> float:
+    return round(time.monotonic() - started_at, 3)
+
+
+def _state_of(kind: CauseKind) -> JobState:
+    match kind:
+        case CauseKind.CANCELLED:
+            return JobState.CANCELLED
+        case CauseKind.TIMEOUT:
+            return JobState.TIMED_OUT
+        case _:
+            return JobState.FAILED

@@ -1,0 +1,252 @@
+"""The set-up phase: an environment is reused, waited for, or built; never half of one is used."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.result import Cause, CauseKind
+from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits, Network
+from mcp_cloud_agents.ports.sandbox import Sandbox
+from mcp_cloud_agents.storage.environments import (
+    EnvironmentFolder,
+    Mark,
+    is_plain_folder,
+    size_of,
+)
+from mcp_cloud_agents.storage.files import storage_errors
+from mcp_cloud_agents.worker.run import Ran, Watch, run
+from mcp_cloud_agents.worker.setup_failure import Excerpt, explain
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.setup import SetupPlan
+    from mcp_cloud_agents.storage.environments import Build
+
+UV_INSIDE = "/tools/uv/uv"
+_CACHE = ".cache"
+_TIDY = "chmod -R u+rwX /env/.cache; rm -rf /env/.cache"
+_LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What a set-up works with."""
+
+    sandbox: Sandbox
+    folder: EnvironmentFolder
+    uv: str
+    """Host path of the uv program."""
+    checkout: Callable[[str], None]
+    """Puts the job's tree at a path that does not exist yet, owned by the jobs' user."""
+    log: Callable[[bytes], None]
+    """The job's log."""
+    limits: Limits
+    env: tuple[tuple[str, str], ...] = ()
+    """The person's variables for set-up commands."""
+    cancelled: Callable[[], bool] = lambda: False
+    tick: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """How the environment was had."""
+
+    env: str | None
+    """Host folder that jobs see at `/env`; None when there is none."""
+    how: str
+    """`none`, `cached` or `built`."""
+    duration_s: float
+    cause: Cause | None = None
+    """Why there is no environment although the plan has commands."""
+    lock: int | None = None
+    """Keep it open as long as the environment is used: clean-up leaves it alone until then."""
+
+
+def prepare(plan: SetupPlan, site: Site) -> Prepared:
+    """Have the plan's environment. Concurrent jobs with the same key build it once.
+
+    Raises:
+        NoSpace: the disk is full.
+        StateUnusable: the folder of environments cannot be written.
+        IsolationUnavailable: the sandbox's program is missing.
+    """
+    started_at = time.monotonic()
+    if not plan.commands:
+        return Prepared(env=None, how="none", duration_s=0.0)
+    with storage_errors(site.folder.path):
+        prepared = _wait_or_build(plan, site, started_at + site.limits.setup_timeout_s)
+    return replace(prepared, duration_s=time.monotonic() - started_at)
+
+
+def environment_binds(plan: SetupPlan, env: str | None) -> tuple[Bind, ...]:
+    """What the run phase shows of toolchains and environment, all of it read-only.
+
+    Raises:
+        ValueError: a part of the environment is not the folder it was built as.
+    """
+    binds = [bind for toolchain in plan.toolchains for bind in toolchain.binds]
+    if env is not None:
+        binds += [Bind(host=env, inside="/env"), *_parts(plan, env, writable=False)]
+    return tuple(binds)
+
+
+def search_path(plan: SetupPlan) -> tuple[str, ...]:
+    """Folders of environment and toolchains for PATH; the system's own come after them anyway."""
+    folders = (*plan.path, *(one for toolchain in plan.toolchains for one in toolchain.path))
+    return tuple(one for one in folders if one not in ("/usr/local/bin", "/usr/bin", "/bin"))
+
+
+def _wait_or_build(plan: SetupPlan, site: Site, deadline: float) -> Prepared:
+    how, said = "cached", False
+    while True:
+        ready = site.folder.mark(plan.key) is not None
+        lock = site.folder.try_lock(plan.key, exclusive=not ready)
+        if lock is None:
+            if not said:
+                site.log(b"# waiting for another job that builds the same environment\n")
+                said = True
+            if (cause := _reason_to_give_up(site, deadline)) is not None:
+                return Prepared(env=None, how="cached", duration_s=0.0, cause=cause)
+        elif ready is not (site.folder.mark(plan.key) is not None):
+            os.close(lock)  # built or removed in between: look again
+        elif ready:
+            return _use(lock, plan, site, how)
+        else:
+            cause = _build_under(lock, plan, site, deadline)
+            if cause is not None:
+                return Prepared(env=None, how="built", duration_s=0.0, cause=cause)
+            how = "built"
+
+
+def _build_under(lock: int, plan: SetupPlan, site: Site, deadline: float) -> Cause | None:
+    """Build, and let the lock go: whoever comes next finds it complete or not at all."""
+    try:
+        return _build(plan, site, deadline)
+    finally:
+        os.close(lock)
+
+
+def _use(lock: int, plan: SetupPlan, site: Site, how: str) -> Prepared:
+    site.folder.touch(plan.key)
+    if how == "cached":
+        site.log(f"# environment {plan.key[:12]} is reused ({plan.source})\n".encode())
+    return Prepared(env=site.folder.env(plan.key), how=how, duration_s=0.0, lock=lock)
+
+
+def _reason_to_give_up(site: Site, deadline: float) -> Cause | None:
+    select.select([], [], [], _LOOK_EVERY_S)  # a lock has no descriptor to wait on
+    site.tick()
+    if site.cancelled():
+        return Cause(
+            kind=CauseKind.CANCELLED, message="The job was cancelled.", hint="Submit it again."
+        )
+    if time.monotonic() > deadline:
+        return Cause(
+            kind=CauseKind.TIMEOUT,
+            message="Another job's set-up of the same environment did not end in time.",
+            hint="Look at that job's log, or submit again with a longer set-up timeout.",
+        )
+    return None
+
+
+def _build(plan: SetupPlan, site: Site, deadline: float) -> Cause | None:
+    started_at = time.monotonic()
+    build = site.folder.begin()
+    try:
+        site.log(f"# building environment {plan.key[:12]} ({plan.source})\n".encode())
+        _make_folders(plan, site, build)
+        site.checkout(build.tree)
+        for command in plan.commands:
+            site.log(f"$ {command}\n".encode())
+            excerpt = Excerpt()
+            ran = _run(command, plan, site, build, deadline, excerpt)
+            if ran is None:
+                return _tampered(command)
+            if ran.stopped is not None or ran.exit_code != 0:
+                return explain(command, ran, excerpt, plan, site.limits)
+        if _run(_TIDY, plan, site, build, deadline, Excerpt()) is None:
+            return _tampered(plan.commands[-1])
+        duration_s = time.monotonic() - started_at
+        mark = Mark(
+            source=plan.source,
+            built_at=time.time(),
+            duration_s=duration_s,
+            size_bytes=size_of(build.env),
+        )
+        site.folder.complete(plan.key, build, mark)
+        site.log(f"# environment built in {duration_s:.1f} s\n".encode())
+        return None
+    finally:
+        build.abandon()
+
+
+def _make_folders(plan: SetupPlan, site: Site, build: Build) -> None:
+    wanted = [f"{_CACHE}/scratch", *(bind.host for bind in plan.binds)]
+    for relative in wanted:
+        path = build.env
+        for name in relative.split("/"):
+            path = os.path.join(path, name)
+            if not os.path.isdir(path):
+                site.folder.make(path)
+
+
+def _run(
+    command: str, plan: SetupPlan, site: Site, build: Build, deadline: float, excerpt: Excerpt
+) -> Ran | None:
+    """One command; None when an earlier one replaced a folder that would be bound."""
+    try:
+        confinement = _confinement(plan, site, build)
+    except ValueError:
+        return None
+
+    def sink(data: bytes) -> None:
+        excerpt.add(data)
+        site.log(data)
+
+    watch = Watch(
+        timeout_s=max(0.0, deadline - time.monotonic()),
+        disk=(build.env, build.tree),
+        cancelled=site.cancelled,
+        tick=site.tick,
+    )
+    return run(site.sandbox, ["/bin/sh", "-c", command], confinement, sink=sink, watch=watch)
+
+
+def _confinement(plan: SetupPlan, site: Site, build: Build) -> Confinement:
+    toolchains = [bind for toolchain in plan.toolchains for bind in toolchain.binds]
+    return Confinement(
+        binds=(
+            *toolchains,
+            Bind(host=site.uv, inside=UV_INSIDE),
+            Bind(host=build.tree, inside="/workspace", writable=True),
+            Bind(host=build.env, inside="/env", writable=True),
+            *_parts(plan, build.env, writable=True),
+        ),
+        limits=site.limits,
+        network=Network.HOST,
+        env=(*plan.env, *plan.setup_env, *site.env),
+        path=(*search_path(plan), os.path.dirname(UV_INSIDE)),
+    )
+
+
+def _parts(plan: SetupPlan, env: str, *, writable: bool) -> tuple[Bind, ...]:
+    """The plan's binds. A set-up command may have put a link to a host folder in such a place."""
+    for bind in plan.binds:
+        if not is_plain_folder(env, bind.host):
+            raise ValueError(f"{bind.host} of the environment is no plain folder")
+    return tuple(
+        Bind(host=os.path.join(env, bind.host), inside=bind.inside, writable=writable)
+        for bind in plan.binds
+    )
+
+
+def _tampered(command: str) -> Cause:
+    return Cause(
+        kind=CauseKind.SETUP_FAILED,
+        message=f"The set-up replaced a folder that is shown elsewhere as well: `{command[:200]}`.",
+        hint="Set-up commands may fill the folders in /env/node, but not move or link them.",
+    )

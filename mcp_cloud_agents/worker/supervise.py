@@ -1,0 +1,143 @@
+"""Composition root of the worker on this machine: lock, desk, queue, sandbox, then the job.
+
+Crash points: before the first state there is a lock file without a state, and submitting again
+starts anew; after it, the next look finds the lock free and tells `lost`. Every command runs with
+`--die-with-parent`, so nothing of a job survives its supervisor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.errors import AgentsError
+from mcp_cloud_agents.domain.job import JobState
+from mcp_cloud_agents.domain.result import Cause, CauseKind
+from mcp_cloud_agents.sandbox.choose import choose, drivers
+from mcp_cloud_agents.storage.folder_desk import FolderDesk
+from mcp_cloud_agents.storage.job_folder import JobFolder
+from mcp_cloud_agents.storage.queue import Ticket
+from mcp_cloud_agents.worker.job import Job, Places
+from mcp_cloud_agents.worker.remains import remove
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.job import JobSpec
+    from mcp_cloud_agents.storage.job_folder import HostPlan
+
+_log = logging.getLogger(__name__)
+_LOCK_TRIES, _LOCK_EVERY_MS = 100, 10
+_QUEUE_LOOK_MS = 100
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_REFUSED, _RAN_BEFORE = 3, 4
+
+
+def supervise(path: str, ready: int) -> None:
+    """Run the job in `path` to its end; tell `ready` once its first state is on the disk."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    os.umask(0o077)
+    folder = JobFolder(path)
+    lock = _take_lock(folder.file("lock"))
+    if os.path.exists(folder.file("state.json")):
+        os._exit(_RAN_BEFORE)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    spec, host = folder.spec(), folder.host()
+    desk = FolderDesk(folder, lock, log_cap=spec.limits.log_bytes)
+    os.write(ready, b"k")
+    os.close(ready)
+    _work(folder, spec, host, desk)
+    remove(folder.file("workspace"), folder.file("git"), folder.file("report"))
+
+
+def _take_lock(path: str) -> int:
+    """Hold the job. A reader of the state may have the shared lock for a moment."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _pause(_LOCK_EVERY_MS)
+        else:
+            return lock
+    os._exit(_REFUSED)
+
+
+def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) -> None:
+    started_at = time.monotonic()
+    ticket = Ticket(host.queue, spec.id)
+    job = Job(spec, _places(folder, host), desk)
+    try:
+        if not _my_turn(ticket, host, desk):
+            job.end(JobState.CANCELLED, _CANCELLED_IN_QUEUE)
+            return
+        job.queued_s = time.monotonic() - started_at
+        job.do(choose(spec.isolation, drivers()))
+    except AgentsError as exc:
+        job.end(JobState.FAILED, Cause(kind=_kind(exc), message=exc.message, hint=exc.hint))
+    except Exception as exc:  # noqa: BLE001  the worker's last resort: a job never just vanishes
+        _log.exception("worker_failed")
+        job.end(JobState.FAILED, _internal(exc, folder))
+    finally:
+        ticket.give_back()
+
+
+def _places(folder: JobFolder, host: HostPlan) -> Places:
+    return Places(
+        job=folder.path,
+        repositories=host.repositories,
+        environments=host.environments,
+        owner=host.owner,
+        setup_env=host.setup_env,
+    )
+
+
+def _my_turn(ticket: Ticket, host: HostPlan, desk: FolderDesk) -> bool:
+    """Wait in line; False when the job was cancelled meanwhile."""
+    told = 0
+    while ahead := ticket.ahead(concurrent=host.concurrent_jobs):
+        if desk.cancelled():
+            return False
+        if ahead != told:
+            desk.say(f"waiting: {ahead} jobs must end first")
+            told = ahead
+        desk.beat(None)
+        _pause(_QUEUE_LOOK_MS)
+    return not desk.cancelled()
+
+
+def _pause(milliseconds: int) -> None:
+    select.poll().poll(milliseconds)
+
+
+_CANCELLED_IN_QUEUE = Cause(
+    kind=CauseKind.CANCELLED,
+    message="The job was cancelled before it started.",
+    hint="Submit it again when it is wanted.",
+)
+
+
+def _kind(exc: AgentsError) -> CauseKind:
+    match exc.code:
+        case "isolation_unavailable":
+            return CauseKind.SANDBOX_START
+        case "no_space":
+            return CauseKind.DISK
+        case _:
+            return CauseKind.INTERNAL
+
+
+def _internal(exc: Exception, folder: JobFolder) -> Cause:
+    return Cause(
+        kind=CauseKind.INTERNAL,
+        message=f"The worker made a mistake: {type(exc).__name__}.",
+        hint=f"Please report it with {folder.file('supervisor.log')}; the log so far is kept.",
+    )

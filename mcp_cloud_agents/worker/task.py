@@ -1,0 +1,115 @@
+"""The run phase: the job's command in the sandbox, its output kept, its report read as data."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.rendering import render
+from mcp_cloud_agents.domain.sandbox import Bind, Confinement
+from mcp_cloud_agents.runners.detect import runner_named
+from mcp_cloud_agents.runners.progress import ProgressReader
+from mcp_cloud_agents.worker.places import ReportFolder
+from mcp_cloud_agents.worker.run import Ran, Watch, run
+from mcp_cloud_agents.worker.setup import environment_binds, search_path
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.job import JobSpec
+    from mcp_cloud_agents.domain.result import TestReport
+    from mcp_cloud_agents.ports.desk import Desk
+    from mcp_cloud_agents.ports.sandbox import Sandbox
+    from mcp_cloud_agents.worker.places import Places
+
+_KEPT_BYTES = 65_536
+_EXCERPT_LINES = 20
+_PROGRESS_EVERY_S = 0.25
+
+
+class Task:
+    """One run of the job's command."""
+
+    def __init__(self, spec: JobSpec, places: Places, desk: Desk) -> None:
+        self._spec = spec
+        self._places = places
+        self._desk = desk
+        self._runner = runner_named(spec.runner) if spec.runner else None
+        self._filter = self._runner.log_filter() if self._runner else None
+        self._root = places.make_report_folder()
+        self.folder = ReportFolder(self._root)
+        self._progress = ProgressReader(self.folder)
+        self._looked_at = 0.0
+        self._head, self._tail = bytearray(), bytearray()
+        self.notes: tuple[str, ...] = ()
+
+    def run(self, sandbox: Sandbox, env: str | None) -> Ran:
+        """Run the command to its end; raises IsolationUnavailable."""
+        command, extra_env, tools = self._instrumented()
+        confinement = Confinement(
+            binds=(
+                Bind(host=self._places.path("workspace"), inside="/workspace", writable=True),
+                *environment_binds(self._spec.setup, env),
+                Bind(host=self._places.path("report"), inside="/report", writable=True),
+                *tools,
+            ),
+            limits=self._spec.limits,
+            env=(*self._spec.setup.env, *self._spec.setup.run_env, *extra_env),
+            path=search_path(self._spec.setup),
+            tmpfs=self._spec.setup.tmpfs if env is not None else (),
+        )
+        watch = Watch(
+            timeout_s=self._spec.limits.timeout_s,
+            disk=(self._places.path("workspace"), self._places.path("report")),
+            cancelled=self._desk.cancelled,
+            tick=self._tick,
+        )
+        self._desk.log(f"$ {self._spec.command}\n".encode())
+        ran = run(sandbox, ("/bin/sh", "-c", command), confinement, sink=self._sink, watch=watch)
+        if self._filter is not None:
+            self._keep(self._filter.flush())
+        return ran
+
+    def report(self) -> TestReport | None:
+        """What the tests reported; None for a plain command."""
+        return self._runner.read(self.folder) if self._runner is not None else None
+
+    def head(self) -> str:
+        """The first output, rendered."""
+        return render(bytes(self._head))
+
+    def tail(self) -> tuple[str, ...]:
+        """The last lines of output, rendered."""
+        return tuple(render(bytes(self._tail)).strip("\n").split("\n")[-_EXCERPT_LINES:])
+
+    def close(self) -> None:
+        """Let the report folder go."""
+        os.close(self._root)
+
+    def _instrumented(self) -> tuple[str, tuple[tuple[str, str], ...], tuple[Bind, ...]]:
+        if self._runner is None:
+            return self._spec.command, (), ()
+        instrumented = self._runner.instrument(self._spec.command)
+        self.notes = instrumented.notes
+        tools = tuple(
+            Bind(host=self._places.copy_tool(tool.host, tool.name), inside=tool.inside)
+            for tool in self._runner.tools()
+        )
+        return instrumented.command, instrumented.env, tools
+
+    def _sink(self, data: bytes) -> None:
+        self._keep(self._filter.feed(data) if self._filter is not None else data)
+
+    def _keep(self, data: bytes) -> None:
+        self._desk.log(data)
+        if (room := _KEPT_BYTES - len(self._head)) > 0:
+            self._head += data[:room]
+        self._tail += data
+        del self._tail[:-_KEPT_BYTES]
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        progress = None
+        if self._runner is not None and now - self._looked_at > _PROGRESS_EVERY_S:
+            self._looked_at = now
+            progress = self._progress.read()
+        self._desk.beat(progress)
