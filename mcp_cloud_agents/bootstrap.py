@@ -51,6 +51,7 @@ def runner_for(settings: Settings) -> JobRunner:
     from mcp_cloud_agents.delegation.submit import Submitter
     from mcp_cloud_agents.environments.planner import TreePlanner
     from mcp_cloud_agents.environments.toolchains import Search
+    from mcp_cloud_agents.environments.uv_program import uv_program
     from mcp_cloud_agents.ports.records import Record
     from mcp_cloud_agents.snapshots.screen import ScreenRules
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
@@ -74,6 +75,7 @@ def runner_for(settings: Settings) -> JobRunner:
         repositories=state.repositories,
         environments=state.environments,
         queue=state.queue,
+        uv=uv_program(state.tools, job_uid=owner),
         concurrent_jobs=settings.concurrent_jobs,
         owner=owner,
         setup_env=settings.setup_env,

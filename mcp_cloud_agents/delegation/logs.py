@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.rendering import render
 
 if TYPE_CHECKING:
-    from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.domain.job import JobId
+    from mcp_cloud_agents.ports.backend import Bytes
 
 _BLOCK = 1 << 20
 _CONTINUATION = range(0x80, 0xC0)  # UTF-8 bytes that are not the start of a character (RFC 3629)
+
+
+class LogSource(Protocol):
+    """Where raw bytes of logs come from; the job runner is one."""
+
+    async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
+        """At most `limit` bytes from `offset`; an offset past the end gives none, at the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +58,12 @@ class LogSearch:
     size: int
 
 
-async def page(runner: JobRunner, job_id: JobId, *, offset: int, limit: int) -> LogPage:
+async def page(source: LogSource, job_id: JobId, *, offset: int, limit: int) -> LogPage:
     """At most `limit` bytes from `offset`, cut after the last whole line where there is one.
 
     An offset past the end gives an empty page at the end. Raises UnknownJob.
     """
-    piece = await runner.log(job_id, offset=offset, limit=limit)
+    piece = await source.log(job_id, offset=offset, limit=limit)
     data = piece.data
     if piece.next_offset < piece.size:
         data = data[: data.rfind(b"\n") + 1] or _whole_characters(data)
@@ -72,10 +80,10 @@ def _whole_characters(data: bytes) -> bytes:
     return data
 
 
-async def tail(runner: JobRunner, job_id: JobId, *, lines: int, limit: int) -> LogPage:
+async def tail(source: LogSource, job_id: JobId, *, lines: int, limit: int) -> LogPage:
     """The last `lines` lines, at most the last `limit` bytes. Raises UnknownJob."""
-    size = (await runner.log(job_id, offset=0, limit=0)).size
-    piece = await runner.log(job_id, offset=max(0, size - limit), limit=limit)
+    size = (await source.log(job_id, offset=0, limit=0)).size
+    piece = await source.log(job_id, offset=max(0, size - limit), limit=limit)
     start = len(piece.data)
     for _ in range(lines + (piece.data[-1:] == b"\n")):
         start = piece.data.rfind(b"\n", 0, start)
@@ -91,14 +99,14 @@ async def tail(runner: JobRunner, job_id: JobId, *, lines: int, limit: int) -> L
 
 
 async def search(
-    runner: JobRunner, job_id: JobId, *, text: str, around: int, most: int, offset: int
+    source: LogSource, job_id: JobId, *, text: str, around: int, most: int, offset: int
 ) -> LogSearch:
     """Lines that hold `text` (plain, case ignored) from byte `offset` on, with neighbours.
 
     Plain text only: a pattern over output that a job chose could be made to run for ever.
     Raises UnknownJob.
     """
-    data = await _whole(runner, job_id)
+    data = await _whole(source, job_id)
     rows = data.split(b"\n")
     starts = _starts(rows)
     hits = [
@@ -114,11 +122,11 @@ async def search(
     )
 
 
-async def _whole(runner: JobRunner, job_id: JobId) -> bytes:
+async def _whole(source: LogSource, job_id: JobId) -> bytes:
     """The log, in blocks; its size is capped where it is written."""
     blocks: list[bytes] = []
     offset = 0
-    while block := (await runner.log(job_id, offset=offset, limit=_BLOCK)).data:
+    while block := (await source.log(job_id, offset=offset, limit=_BLOCK)).data:
         blocks.append(block)
         offset += len(block)
     return b"".join(blocks)

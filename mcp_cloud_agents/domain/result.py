@@ -89,6 +89,8 @@ class TestReport:
     cases: tuple[TestCase, ...] = ()
     complete: bool = False
     unfinished: tuple[str, ...] = ()
+    expected: int | None = None
+    """How many cases there should be, where the runner tells what it is going to run."""
     problem: str = ""
     """Why there is no usable report; empty when there is one."""
 

@@ -63,6 +63,7 @@ def gather(
     *,
     declared: DeclaredSetup | None,
     identity: str = "",
+    version: str = "",
 ) -> Tree:
     """The tree with the content of all files that a plan can depend on.
 
@@ -72,8 +73,10 @@ def gather(
             few times, because files name further files.
         declared: what the repository's configuration says of the set-up.
         identity: stands for the content of what cannot be read (the snapshot's tree id).
+        version: the project's version as git tells it (its last tag), for build back ends.
     """
-    tree, asked = Tree(names=names, files={}, identity=identity), frozenset[str]()
+    tree = Tree(names=names, files={}, identity=identity, version=version)
+    asked = frozenset[str]()
     for _ in range(_ROUNDS):
         missing = _needed(tree, declared) - asked
         if not missing:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 TEST_EXTRAS = ("test", "tests", "testing", "dev")
 TEST_GROUPS = ("test", "tests", "testing", "dev")
 MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg")
+_UNKNOWN_VERSION = "999.0.0"
+_BYPASSES = (
+    ("poetry-dynamic-versioning", "POETRY_DYNAMIC_VERSIONING_BYPASS"),
+    ("uv-dynamic-versioning", "UV_DYNAMIC_VERSIONING_BYPASS"),
+    (r"\bpbr\b", "PBR_VERSION"),
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -59,22 +65,23 @@ def manifests(tree: Tree) -> tuple[str, ...]:
 
 
 def version_env(tree: Tree) -> tuple[tuple[str, str], ...]:
-    """Variables for build back ends that ask git for the version: the set-up's copy has no git."""
-    project = tree.toml("pyproject.toml")
+    """Variables for build back ends that ask git for the version: the set-up's copy has no git.
+
+    A version that is too high does less harm than one that is too low: plugins of the project
+    itself, installed beside it, nearly always ask for at least some version.
+    """
+    version = tree.version or _UNKNOWN_VERSION
     texts = " ".join(tree.text(name) for name in MANIFESTS)
     found: list[tuple[str, str]] = []
     if re.search(r"setuptools[-_]scm|hatch[-_]vcs|vcs[-_]versioning", texts):
-        name = _project_name(tree)
+        # hatch-vcs does not know the project's name; a nameless variable also reaches packages
+        # that are built from source, so it is the exception
+        name = "" if re.search(r"hatch[-_]vcs", texts) else _project_name(tree)
         suffix = f"_FOR_{re.sub(r'[-_.]+', '_', name).upper()}" if name else ""
-        found.append((f"SETUPTOOLS_SCM_PRETEND_VERSION{suffix}", "0.0.0"))
-    if table(project, "tool", "pdm", "version").get("source") == "scm":
-        found.append(("PDM_BUILD_SCM_VERSION", "0.0.0"))
-    if "poetry-dynamic-versioning" in texts:
-        found.append(("POETRY_DYNAMIC_VERSIONING_BYPASS", "0.0.0"))
-    if "uv-dynamic-versioning" in texts:
-        found.append(("UV_DYNAMIC_VERSIONING_BYPASS", "0.0.0"))
-    if re.search(r"\bpbr\b", texts):
-        found.append(("PBR_VERSION", "0.0.0"))
+        found.append((f"SETUPTOOLS_SCM_PRETEND_VERSION{suffix}", version))
+    if table(tree.toml("pyproject.toml"), "tool", "pdm", "version").get("source") == "scm":
+        found.append(("PDM_BUILD_SCM_VERSION", version))
+    found += [(name, version) for mark, name in _BYPASSES if re.search(mark, texts)]
     return tuple(found)
 
 

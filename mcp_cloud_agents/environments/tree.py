@@ -17,6 +17,8 @@ class Tree:
     """Content of those that `detect.gather` asked for and that are regular files."""
     identity: str = ""
     """Changes whenever anything in the tree does."""
+    version: str = ""
+    """The project's version as git tells it; empty when it is not known."""
 
     def has(self, name: str) -> bool:
         """Whether the tree has a file of this name."""

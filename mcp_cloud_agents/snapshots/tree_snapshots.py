@@ -69,10 +69,12 @@ class GitSnapshots:
         self, snapshot: Snapshot, paths: Sequence[str], *, limit_bytes: int
     ) -> Mapping[str, bytes]:
         """Content of those of `paths` that are regular files; one over the limit is left out."""
-        if not paths:
+        inside = [path for path in paths if not {"", ".", ".."} & set(path.split("/"))]
+        if not inside:
             return {}
         git = self._stores.get(snapshot.repository).git
-        wanted = git.run("ls-tree", "-l", "-z", "--full-tree", snapshot.commit, "--", *paths)
+        listing = ("--literal-pathspecs", "ls-tree", "-l", "-z", "--full-tree")
+        wanted = git.run(*listing, snapshot.commit, "--", *inside)
         found: dict[str, bytes] = {}
         for record in fields(wanted):
             head, path = record.split(b"\t", 1)

@@ -8,6 +8,7 @@ state/
   snapshots/          private git dirs, one a worktree
   repositories/       our object stores, one a repository
   environments/       what set-up phases made, by key
+  tools/              programs of ours that jobs may read
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mcp_cloud_agents.storage.files import read_whole, storage_errors, write_dur
 
 LAYOUT_VERSION = 1
 _PRIVATE = ("jobs", "queue", "snapshots")
-_SHARED = ("repositories", "environments")
+_SHARED = ("repositories", "environments", "tools")
 
 
 class StateFolder:
@@ -31,6 +32,7 @@ class StateFolder:
         self.queue = os.path.join(path, "queue")
         self.repositories = os.path.join(path, "repositories")
         self.environments = os.path.join(path, "environments")
+        self.tools = os.path.join(path, "tools")
         self.records = os.path.join(path, "records.sqlite")
 
     def open(self, *, shared: bool) -> None:

@@ -37,6 +37,8 @@ _CONFIG = (
     ("core.repositoryFormatVersion", "1"),
 )
 _SAID_BYTES = 65_536
+_TOO_LARGE = 128 + 25
+"""SIGXFSZ: more than `ulimit -f` allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,8 @@ class BoxedGit:
             )
         if ran.stopped is not None:
             raise BackendFailed(f"git was stopped: {ran.stopped}.", hint="Look at the tree's size.")
+        if ran.exit_code == _TOO_LARGE:
+            raise BackendFailed("git's answer is too large.", hint="Look at the tree's size.")
         if ran.exit_code:
             raise failure("in the sandbox", bytes(said))
         return bytes(said)

@@ -111,9 +111,11 @@ class Job:
         def checkout(path: str) -> None:
             restore(self._git(sandbox, "git-setup", path), self._spec.snapshot)
 
+        folder = EnvironmentFolder(self._places.environments, owner=self._places.owner)
+        folder.open()
         site = Site(
             sandbox=sandbox,
-            folder=EnvironmentFolder(self._places.environments, owner=self._places.owner),
+            folder=folder,
             uv=self._places.uv,
             checkout=checkout,
             log=self._desk.log,

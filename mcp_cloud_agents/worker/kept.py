@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mcp_cloud_agents.domain.patch import Patch
 from mcp_cloud_agents.domain.result import Artifact
 from mcp_cloud_agents.runners.junit import write as write_junit
 from mcp_cloud_agents.storage.files import write_durably
@@ -15,7 +16,6 @@ from mcp_cloud_agents.worker.collect_files import Wanted, collect_files
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import Snapshot
-    from mcp_cloud_agents.domain.patch import Patch
     from mcp_cloud_agents.domain.result import TestReport
     from mcp_cloud_agents.worker.boxed_git import BoxedGit
     from mcp_cloud_agents.worker.task import Task

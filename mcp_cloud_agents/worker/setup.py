@@ -19,6 +19,7 @@ from mcp_cloud_agents.storage.environments import (
     size_of,
 )
 from mcp_cloud_agents.storage.files import storage_errors
+from mcp_cloud_agents.worker.generated_files import GENERATED, GIVE, KEEP_NEW_FILES, NOTE_FILES
 from mcp_cloud_agents.worker.run import Ran, Watch, run
 from mcp_cloud_agents.worker.setup_failure import Excerpt, explain
 
@@ -30,6 +31,14 @@ UV_INSIDE = "/tools/uv/uv"
 _CACHE = ".cache"
 _TIDY = "chmod -R u+rwX /env/.cache; rm -rf /env/.cache"
 _LOOK_EVERY_S = 0.05
+_GIVE_TIMEOUT_S = 60
+
+
+_TAMPERED = Cause(
+    kind=CauseKind.SETUP_FAILED,
+    message="A set-up command replaced a folder of /env that is shown elsewhere as well.",
+    hint="Set-up commands may fill the folders below /env/node, but not move or link them.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,8 @@ class Site:
     log: Callable[[bytes], None]
     """The job's log."""
     limits: Limits
+    workspace: str | None = None
+    """The job's restored workspace; it gets what set-up generated in its copy of the tree."""
     env: tuple[tuple[str, str], ...] = ()
     """The person's variables for set-up commands."""
     cancelled: Callable[[], bool] = lambda: False
@@ -132,9 +143,24 @@ def _build_under(lock: int, plan: SetupPlan, site: Site, deadline: float) -> Cau
 
 def _use(lock: int, plan: SetupPlan, site: Site, how: str) -> Prepared:
     site.folder.touch(plan.key)
+    env = site.folder.env(plan.key)
     if how == "cached":
         site.log(f"# environment {plan.key[:12]} is reused ({plan.source})\n".encode())
-    return Prepared(env=site.folder.env(plan.key), how=how, duration_s=0.0, lock=lock)
+    if site.workspace is not None and is_plain_folder(env, GENERATED):
+        _give_generated_files(env, site.workspace, site)
+    return Prepared(env=env, how=how, duration_s=0.0, lock=lock)
+
+
+def _give_generated_files(env: str, workspace: str, site: Site) -> None:
+    confinement = Confinement(
+        binds=(
+            Bind(host=env, inside="/env"),
+            Bind(host=workspace, inside="/workspace", writable=True),
+        ),
+        limits=site.limits,
+    )
+    watch = Watch(timeout_s=_GIVE_TIMEOUT_S, disk=(workspace,), cancelled=site.cancelled)
+    run(site.sandbox, ["/bin/sh", "-c", GIVE], confinement, sink=site.log, watch=watch)
 
 
 def _reason_to_give_up(site: Site, deadline: float) -> Cause | None:
@@ -160,16 +186,8 @@ def _build(plan: SetupPlan, site: Site, deadline: float) -> Cause | None:
         site.log(f"# building environment {plan.key[:12]} ({plan.source})\n".encode())
         _make_folders(plan, site, build)
         site.checkout(build.tree)
-        for command in plan.commands:
-            site.log(f"$ {command}\n".encode())
-            excerpt = Excerpt()
-            ran = _run(command, plan, site, build, deadline, excerpt)
-            if ran is None:
-                return _tampered(command)
-            if ran.stopped is not None or ran.exit_code != 0:
-                return explain(command, ran, excerpt, plan, site.limits)
-        if _run(_TIDY, plan, site, build, deadline, Excerpt()) is None:
-            return _tampered(plan.commands[-1])
+        if (cause := _run_all(plan, site, build, deadline)) is not None:
+            return cause
         duration_s = time.monotonic() - started_at
         mark = Mark(
             source=plan.source,
@@ -182,6 +200,20 @@ def _build(plan: SetupPlan, site: Site, deadline: float) -> Cause | None:
         return None
     finally:
         build.abandon()
+
+
+def _run_all(plan: SetupPlan, site: Site, build: Build, deadline: float) -> Cause | None:
+    """The plan's commands between our own, each in a fresh sandbox."""
+    for command in (NOTE_FILES, *plan.commands, KEEP_NEW_FILES, _TIDY):
+        if command in plan.commands:
+            site.log(f"$ {command}\n".encode())
+        excerpt = Excerpt()
+        ran = _run(command, plan, site, build, deadline, excerpt)
+        if ran is None:
+            return _TAMPERED
+        if ran.stopped is not None or ran.exit_code != 0:
+            return explain(command, ran, excerpt, plan, site.limits)
+    return None
 
 
 def _make_folders(plan: SetupPlan, site: Site, build: Build) -> None:
@@ -241,12 +273,4 @@ def _parts(plan: SetupPlan, env: str, *, writable: bool) -> tuple[Bind, ...]:
     return tuple(
         Bind(host=os.path.join(env, bind.host), inside=bind.inside, writable=writable)
         for bind in plan.binds
-    )
-
-
-def _tampered(command: str) -> Cause:
-    return Cause(
-        kind=CauseKind.SETUP_FAILED,
-        message=f"The set-up replaced a folder that is shown elsewhere as well: `{command[:200]}`.",
-        hint="Set-up commands may fill the folders in /env/node, but not move or link them.",
     )

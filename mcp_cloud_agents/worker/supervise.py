@@ -21,11 +21,12 @@ from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import Cause, CauseKind
 from mcp_cloud_agents.sandbox.choose import choose, drivers
+from mcp_cloud_agents.storage.environments import remove_tree
 from mcp_cloud_agents.storage.folder_desk import FolderDesk
 from mcp_cloud_agents.storage.job_folder import JobFolder
 from mcp_cloud_agents.storage.queue import Ticket
-from mcp_cloud_agents.worker.job import Job, Places
-from mcp_cloud_agents.worker.remains import remove
+from mcp_cloud_agents.worker.job import Job
+from mcp_cloud_agents.worker.places import Places
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import JobSpec
@@ -36,6 +37,8 @@ _LOCK_TRIES, _LOCK_EVERY_MS = 100, 10
 _QUEUE_LOOK_MS = 100
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _REFUSED, _RAN_BEFORE = 3, 4
+_WORKING = ("workspace", "git", "git-setup", "report", "tools")
+"""Folders of a job that are removed once it has ended."""
 
 
 def supervise(path: str, ready: int) -> None:
@@ -55,7 +58,8 @@ def supervise(path: str, ready: int) -> None:
     os.write(ready, b"k")
     os.close(ready)
     _work(folder, spec, host, desk)
-    remove(folder.file("workspace"), folder.file("git"), folder.file("report"))
+    for name in _WORKING:
+        remove_tree(folder.file(name))
 
 
 def _take_lock(path: str) -> int:
@@ -79,8 +83,8 @@ def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) ->
         if not _my_turn(ticket, host, desk):
             job.end(JobState.CANCELLED, _CANCELLED_IN_QUEUE)
             return
-        job.queued_s = time.monotonic() - started_at
-        job.do(choose(spec.isolation, drivers()))
+        job.waited(round(time.monotonic() - started_at, 3))
+        job.do(*choose(spec.isolation, drivers()))
     except AgentsError as exc:
         job.end(JobState.FAILED, Cause(kind=_kind(exc), message=exc.message, hint=exc.hint))
     except Exception as exc:  # noqa: BLE001  the worker's last resort: a job never just vanishes
@@ -95,6 +99,7 @@ def _places(folder: JobFolder, host: HostPlan) -> Places:
         job=folder.path,
         repositories=host.repositories,
         environments=host.environments,
+        uv=host.uv,
         owner=host.owner,
         setup_env=host.setup_env,
     )

@@ -159,10 +159,26 @@ def test_a_pyproject_that_declares_no_project_installs_nothing(text: str) -> Non
     assert the_installs({"pyproject.toml": text}) == ()
 
 
-def test_a_project_that_asks_git_for_its_version_is_told_one() -> None:
-    manifest = "[build-system]\nrequires=['hatch-vcs']\n[project]\nname='my.pkg-x'"
-    plan = a_plan({"pyproject.toml": manifest})
-    assert ("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_PKG_X", "0.0.0") in plan.setup_env
+@pytest.mark.parametrize(
+    ("manifest", "variable"),
+    [
+        ("requires=['setuptools-scm']", "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_PKG_X"),
+        ("requires=['hatch-vcs']", "SETUPTOOLS_SCM_PRETEND_VERSION"),
+        ("requires=['poetry-dynamic-versioning']", "POETRY_DYNAMIC_VERSIONING_BYPASS"),
+        ("[tool.pdm.version]\nsource='scm'", "PDM_BUILD_SCM_VERSION"),
+    ],
+)
+def test_a_project_that_asks_git_for_its_version_is_told_one(manifest: str, variable: str) -> None:
+    text = f"[project]\nname='my.pkg-x'\n[build-system]\n{manifest}"
+    assert (variable, "999.0.0") in a_plan({"pyproject.toml": text}).setup_env
+    tree = detect.gather(
+        frozenset({"pyproject.toml"}),
+        lambda paths: {"pyproject.toml": text.encode()},
+        declared=None,
+        version="1.2",
+    )
+    plan = detect.plan(tree, HOST, repository="r", runner="pytest")
+    assert (variable, "1.2") in plan.setup_env
 
 
 @pytest.mark.parametrize(

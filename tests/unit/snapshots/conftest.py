@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from mcp_cloud_agents.domain.job import Snapshot
+
 from mcp_cloud_agents.snapshots.screen import ScreenRules
 from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mcp_cloud_agents.domain.job import Snapshot
 
 
 class Worktree:
@@ -89,6 +93,12 @@ class Worktree:
         }
 
 
+@pytest.fixture(scope="session")
+def new_worktree() -> type[Worktree]:
+    """For tests that make their own folders."""
+    return Worktree
+
+
 @pytest.fixture
-def repo(tmp_path: Path) -> Iterator[Worktree]:
-    yield Worktree(tmp_path)
+def repo(tmp_path: Path) -> Worktree:
+    return Worktree(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mcp_cloud_agents.domain.errors import RefusedFiles
 from mcp_cloud_agents.snapshots.screen import ScreenRules, screen, secret_kind
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from mcp_cloud_agents.domain.errors import RefusedFiles, UnreadableTree
 from mcp_cloud_agents.snapshots.screen import ScreenRules
 

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from mcp_cloud_agents.domain.errors import NotAWorktree
 from mcp_cloud_agents.domain.job import Origin
 from mcp_cloud_agents.snapshots.worktree import top_of

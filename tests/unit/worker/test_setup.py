@@ -41,10 +41,11 @@ class Log:
 
 def check_out(path: str) -> None:
     os.mkdir(path, 0o700)
-    Path(path, "hello.txt").write_text("from the tree\n")
-    Path(path, "hello.txt").chmod(0o644)
+    file = Path(path, "hello.txt")
+    file.write_text("from the tree\n")
     if OWNER is not None:
         os.chown(path, OWNER, OWNER)
+        os.chown(file, OWNER, OWNER)
 
 
 @pytest.fixture
@@ -126,7 +127,9 @@ def test_commands_find_uv_their_folders_and_the_persons_variables(site: Site) ->
 
 
 def test_the_cache_of_downloads_is_removed_whatever_its_permissions(site: Site) -> None:
-    env = built(site, "mkdir -p /env/.cache/a/b && touch /env/.cache/a/b/c && chmod -R 0 /env/.cache/a")
+    env = built(
+        site, "mkdir -p /env/.cache/a/b && touch /env/.cache/a/b/c && chmod 0 /env/.cache/a"
+    )
     assert os.listdir(env) == []
 
 
@@ -144,7 +147,10 @@ def test_parts_of_the_environment_are_filled_where_they_are_shown(site: Site) ->
 
 def test_the_run_phase_sees_toolchains_at_their_own_path() -> None:
     node = Toolchain(
-        name="node", version="20", binds=(Bind(host="/opt/n", inside="/opt/n"),), path=("/opt/n/bin",)
+        name="node",
+        version="20",
+        binds=(Bind(host="/opt/n", inside="/opt/n"),),
+        path=("/opt/n/bin",),
     )
     system = Toolchain(name="python", version="3.11.2", binds=(), path=("/usr/bin",))
     plan = SetupPlan(toolchains=(node, system), path=("/env/venv/bin",))
@@ -255,21 +261,20 @@ def test_waiting_for_another_builder_has_a_deadline(site: Site) -> None:
 def test_jobs_that_start_together_build_once(open_path: Path, site: Site) -> None:
     """Each in its own process, as real jobs: a sandbox lives and dies with its thread."""
     script = f"""
-import sys
+import os, sys
 sys.path[:0] = {sys.path!r}
 from mcp_cloud_agents.domain.sandbox import Limits
 from mcp_cloud_agents.domain.setup import SetupPlan
 from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.storage.environments import EnvironmentFolder
 from mcp_cloud_agents.worker.setup import Site, prepare
-import os
+owner = {OWNER!r}
 def check_out(path):
     os.mkdir(path, 0o700)
-    if {OWNER!r} is not None: os.chown(path, {OWNER!r}, {OWNER!r})
-site = Site(sandbox=Bubblewrap(), folder=EnvironmentFolder({site.folder.path!r}, owner={OWNER!r}),
+    if owner: os.chown(path, owner, owner)
+site = Site(sandbox=Bubblewrap(), folder=EnvironmentFolder({site.folder.path!r}, owner=owner),
             uv={site.uv!r}, checkout=check_out, log=lambda data: None, limits=Limits())
-plan = SetupPlan(commands=("sleep 0.3; echo x >> /env/x",), key={KEY!r})
-prepared = prepare(plan, site)
+prepared = prepare(SetupPlan(commands=("echo x >> /env/x",), key={KEY!r}), site)
 print(prepared.how, open(prepared.env + "/x").read().strip())
 """
     jobs = [
@@ -294,3 +299,23 @@ def test_a_waiter_gets_what_the_other_job_built(site: Site) -> None:
     tick: Callable[[], None] = looked.set
     assert prepare(a_plan("true"), replace(site, tick=tick)).how == "built"
     thread.join()
+
+
+def test_files_generated_in_the_tree_reach_every_jobs_workspace(
+    site: Site, open_path: Path
+) -> None:
+    plan = a_plan(
+        "mkdir -p src/a __pycache__ build && echo 1 > 'src/a/_version 1.py' && echo 2 > hello.txt"
+        " && touch __pycache__/x build/y && ln -s /etc/passwd link"
+    )
+    for how in ("built", "cached"):
+        workspace = open_path / f"workspace-{how}"
+        check_out(str(workspace))
+        prepared = prepare(plan, replace(site, workspace=str(workspace)))
+        assert (prepared.how, prepared.cause) == (how, None)
+        found = {
+            str(file.relative_to(workspace)): file.read_text()
+            for file in workspace.rglob("*")
+            if file.is_file()
+        }
+        assert found == {"hello.txt": "from the tree\n", "src/a/_version 1.py": "1\n"}
