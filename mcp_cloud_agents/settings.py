@@ -83,7 +83,7 @@ class Settings:
     """All that the person decides, and where the server was started."""
 
     state_dir: str
-    """Absolute. As root below /var/lib: jobs run as another user, who cannot pass /root."""
+    """Absolute. As root below /var/lib: jobs run as another user, who cannot pass a home."""
     allowed_roots: tuple[str, ...]
     """Absolute folders whose worktrees may be sent, besides the one the server was started in."""
     required_isolation: IsolationLevel

@@ -237,6 +237,8 @@ def _needed(tree: Tree, declared: DeclaredSetup | None) -> frozenset[str]:
 
 def _members(tree: Tree, manifests: set[str]) -> frozenset[str]:
     """Manifests below the top of the tree, at most 200: those nearest to the top."""
+    if not manifests:
+        return frozenset()
     found = [
         name
         for name in tree.names

@@ -14,7 +14,7 @@ def uv_program(tools: str, *, job_uid: int | None) -> str:
 
     Args:
         tools: folder of ours that jobs may pass through; a copy is kept there when uv itself is
-            installed where the jobs' user cannot go (below /root, for instance).
+            installed where the jobs' user cannot go (in a home folder, for instance).
         job_uid: host user of the jobs when it is another one than ours.
 
     Raises:
@@ -29,7 +29,7 @@ def uv_program(tools: str, *, job_uid: int | None) -> str:
     copy = os.path.join(tools, f"uv-{status.st_size}-{status.st_mtime_ns}")
     if not os.path.exists(copy):
         os.makedirs(tools, exist_ok=True)
-        os.chmod(tools, 0o711)  # whatever the umask is
+        os.chmod(tools, 0o711)  # noqa: S103  jobs pass through, whatever the umask is
         with tempfile.NamedTemporaryFile(dir=tools, delete=False) as temporary:
             with open(program, "rb") as source:
                 shutil.copyfileobj(source, temporary)

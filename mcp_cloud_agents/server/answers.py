@@ -58,8 +58,8 @@ class TreeView(_Shape):
     """Which tree the job runs on."""
 
     tree: str
-    base_commit: str | None
-    branch: str | None
+    base_commit: str | None = None
+    branch: str | None = None
     dirty: bool
     files: int
     sent_bytes: int
@@ -129,7 +129,7 @@ class JobLine(_Shape):
     agent: str
     state: str
     done: bool
-    verdict: str | None
+    verdict: str | None = None
     command: str
     workspace: str
     created_at: str

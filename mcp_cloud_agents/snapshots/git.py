@@ -73,13 +73,6 @@ class Git:
         """
         return self.start(*args).output(stdin, strict=strict)
 
-    def asks(self, *args: str) -> bytes | None:
-        """Output of a command that answers "no" by exit code 1."""
-        out, err, code = self.start(*args).finish()
-        if code > 1:
-            raise failure(args[0], err)
-        return None if code else out
-
     def start(self, *args: str, stdin: int = PIPE, stdout: int = PIPE) -> Running:
         """Start a command, to run beside others; finish it, or leave it by `with`."""
         options = [part for key, value in self.config for part in ("-c", f"{key}={value}")]
@@ -123,6 +116,10 @@ class Running:
                 hint="Check the disk that holds the worktree, then call again.",
             ) from exc
         return out or b"", err, self.process.returncode
+
+    def said_yes(self) -> bool:
+        """Whether it succeeded; any failure is a no."""
+        return self.finish()[2] == 0
 
     def output(self, stdin: bytes = b"", *, strict: bool = False) -> bytes:
         """Standard output, when it succeeded."""

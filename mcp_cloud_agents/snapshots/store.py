@@ -23,6 +23,7 @@ from mcp_cloud_agents.snapshots.git import (
     PRIVATE_CONFIG,
     RAW_ATTRIBUTES,
     Git,
+    Running,
     private_env,
 )
 from mcp_cloud_agents.snapshots.lock import locked
@@ -52,7 +53,12 @@ class Repository:
 
     def has(self, commit: str) -> bool:
         """Whether the snapshot was stored completely: its ref is written last."""
-        return self.git.asks("rev-parse", "-q", "--verify", f"{_ref(commit)}^{{tree}}") is not None
+        with self.asked(commit) as answer:
+            return answer.said_yes()
+
+    def asked(self, commit: str) -> Running:
+        """The same as a question that was put, to be answered beside other work."""
+        return self.git.start("rev-parse", "-q", "--verify", f"{_ref(commit)}^{{tree}}")
 
 
 class Stores:
@@ -111,7 +117,8 @@ class Stores:
         git = Git(self._folder, private_env(new), PRIVATE_CONFIG, self._umask)
         form = f"--object-format={object_format}"
         git.run("init", "-q", "--bare", "--template=", form, new)
-        os.makedirs(os.path.join(new, "info"), exist_ok=True)
+        for name in ("info", "refs/snapshots"):
+            os.makedirs(os.path.join(new, name), exist_ok=True)
         replace_quickly(os.path.join(new, "info", "attributes"), RAW_ATTRIBUTES.encode())
         os.rename(new, path)
         sync_folder(self._folder)

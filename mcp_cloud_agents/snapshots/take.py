@@ -28,7 +28,7 @@ from mcp_cloud_agents.snapshots.listing import (
 )
 from mcp_cloud_agents.snapshots.private import Memory
 from mcp_cloud_agents.snapshots.screen import screen
-from mcp_cloud_agents.storage.files import read_whole, replace_quickly
+from mcp_cloud_agents.storage.files import replace_quickly
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import Origin
@@ -47,8 +47,8 @@ class Theirs:
     """Output of `ls-files -s -t -z`."""
     object_format: str
     head_tree: str | None
-    excludes_file: str
-    """The user's own ignore file, which may not exist."""
+    excludes: bytes
+    """Content of the user's own ignore file (core.excludesFile)."""
     exclude: bytes
     """Content of info/exclude."""
     file_mode: bool
@@ -56,8 +56,8 @@ class Theirs:
 
     def fingerprint(self, rules: ScreenRules) -> str:
         """sha256 of all that decides the snapshot besides the files themselves."""
-        digest = hashlib.sha256(repr((rules, self.excludes_file, self.file_mode)).encode())
-        for part in (self.index, self.exclude, read_whole(self.excludes_file) or b""):
+        digest = hashlib.sha256(repr((rules, self.file_mode)).encode())
+        for part in (self.index, self.exclude, self.excludes):
             digest.update(b"%d\n" % len(part) + part)
         return digest.hexdigest()
 
@@ -75,31 +75,52 @@ def read_theirs(user: Git, origin: Origin, default_excludes: str) -> Theirs:
         object_format, *tree = about.output().decode().split()
         index = listing.output(strict=True)
     values = dict(record.split(b"\n", 1) for record in fields(config) if b"\n" in record)
-    excludes = values.get(b"core.excludesfile")
+    named = os.fsdecode(values.get(b"core.excludesfile", os.fsencode(default_excludes)))
     return Theirs(
         index=index,
         object_format=object_format,
         head_tree=tree[0] if tree else None,
-        excludes_file=default_excludes if excludes is None else os.fsdecode(excludes),
-        exclude=read_whole(os.path.join(origin.common_dir, "info", "exclude")) or b"",
+        excludes=_content(os.path.join(origin.workspace, named)),
+        exclude=_content(os.path.join(origin.common_dir, "info", "exclude")),
         file_mode=values.get(b"core.filemode", b"true").lower() not in (b"false", b"no", b"0"),
     )
 
 
-def take_tree(private: PrivateGit, user: Git, theirs: Theirs, rules: ScreenRules) -> Memory:
+def _content(path: str) -> bytes:
+    """Content of a file of the user, which may be a link (dotfiles often are), or not there."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def take_tree(
+    private: PrivateGit, user: Git, theirs: Theirs, rules: ScreenRules, known: Memory | None
+) -> Memory:
     """Bring the private index up to what is on disk and write its tree.
+
+    Args:
+        private: the private git dir, locked and open.
+        user: git on the user's repository, at the top of the worktree.
+        theirs: what that said.
+        rules: what untracked files may be in.
+        known: the last snapshot; the same object comes back when nothing changed since.
 
     Raises:
         RefusedFiles: untracked files may not be sent; nothing was stored.
         UnreadableTree: a path cannot be read, or is a nested repository without a commit.
     """
     fingerprint = theirs.fingerprint(rules)
+    excludes = os.path.join(private.folder, "info", "excludes")
     replace_quickly(os.path.join(private.folder, "info", "exclude"), theirs.exclude)
-    known = private.recall()
+    replace_quickly(excludes, theirs.excludes)
     if known is not None and _became_nested(private.git.cwd, known.untracked_folders):
         private.start_afresh()
         known = None
-    git = replace(private.git, config=(*private.git.config, *_config(theirs)))
+    mode = "true" if theirs.file_mode else "false"
+    settings = (("core.excludesFile", excludes), ("core.fileMode", mode))
+    git = replace(private.git, config=(*private.git.config, *settings))
     with git.start("diff-files", "--raw", "-z", "--ignore-submodules=all") as looking:
         others = set(fields(git.run("ls-files", "-o", "-z", "--exclude-standard", strict=True)))
         gone, changed = stale(looking.output(strict=True))
@@ -112,11 +133,6 @@ def take_tree(private: PrivateGit, user: Git, theirs: Theirs, rules: ScreenRules
     memory = update.write(plan, user, fingerprint, known.large if known else ())
     private.remember(memory)
     return memory
-
-
-def _config(theirs: Theirs) -> tuple[tuple[str, str], ...]:
-    mode = "true" if theirs.file_mode else "false"
-    return ("core.excludesFile", theirs.excludes_file), ("core.fileMode", mode)
 
 
 def _became_nested(top: str, folders: tuple[bytes, ...]) -> bool:

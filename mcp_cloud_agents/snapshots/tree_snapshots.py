@@ -13,7 +13,7 @@ from mcp_cloud_agents.snapshots.git import TreeMoved, user_env
 from mcp_cloud_agents.snapshots.listing import fields
 from mcp_cloud_agents.snapshots.lock import locked
 from mcp_cloud_agents.snapshots.private import PrivateGit
-from mcp_cloud_agents.snapshots.store import Stores, compact, send
+from mcp_cloud_agents.snapshots.store import Repository, Stores, compact, send
 from mcp_cloud_agents.snapshots.take import read_theirs, take_tree
 from mcp_cloud_agents.snapshots.worktree import locate, user_git
 from mcp_cloud_agents.storage.files import storage_errors
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mcp_cloud_agents.domain.job import Origin
+    from mcp_cloud_agents.snapshots.private import Memory
     from mcp_cloud_agents.snapshots.screen import ScreenRules
 
 _LOOKS = 3
@@ -114,11 +115,11 @@ class GitSnapshots:
         if full:
             private.discard()
         private.open()
-        taken = take_tree(private, user, theirs, self._rules)
-        with self._stores.writing(repository):
-            sent = send(private.git, repository, tree=taken.tree, commit=taken.commit, full=full)
-            if sent and compact(repository):
-                private.tidy()
+        known = private.recall()
+        with repository.asked(known.commit if known else "none") as stored:
+            taken = take_tree(private, user, theirs, self._rules, known)
+            there = taken is known and stored.said_yes()
+        sent = 0 if there else self._send(private, repository, taken, full=full)
         return Snapshot(
             repository=repository.id,
             object_format=theirs.object_format,
@@ -129,6 +130,15 @@ class GitSnapshots:
             origin=replace(origin, dirty=taken.tree != theirs.head_tree),
             warnings=taken.warnings,
         )
+
+    def _send(
+        self, private: PrivateGit, repository: Repository, taken: Memory, *, full: bool
+    ) -> int:
+        with self._stores.writing(repository):
+            sent = send(private.git, repository, tree=taken.tree, commit=taken.commit, full=full)
+            if sent and compact(repository):
+                private.tidy()
+        return sent
 
 
 def _key(origin: Origin) -> str:

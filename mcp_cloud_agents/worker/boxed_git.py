@@ -73,12 +73,13 @@ class BoxedGit:
         self.give("info/attributes", RAW_ATTRIBUTES.encode())
         self.give("objects/info/alternates", b"/store/objects\n")
 
-    def run(self, script: str, *, writable: bool = False) -> bytes:
+    def run(self, script: str, *, writable: bool = False, timeout_s: float | None = None) -> bytes:
         """Run shell lines at the top of the tree.
 
         Args:
             script: for `sh -e`; nothing of the job may be part of it.
             writable: whether the workspace may be written.
+            timeout_s: shorter than usual.
 
         Returns:
             What was said on stdout and stderr, at most 64 KiB.
@@ -93,7 +94,7 @@ class BoxedGit:
             ("/bin/sh", "-ec", script),
             self._confinement(writable=writable),
             sink=lambda data: said.extend(data[: _SAID_BYTES - len(said)]),
-            watch=Watch(timeout_s=self.timeout_s, disk=(self.git_dir,)),
+            watch=Watch(timeout_s=timeout_s or self.timeout_s, disk=(self.git_dir,)),
         )
         if ran.exit_code is None:
             raise IsolationUnavailable(

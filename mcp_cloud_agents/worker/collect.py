@@ -33,11 +33,13 @@ _MAX_NOTED = 10
 _CHUNK = 1 << 20
 _OBJECT = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 
-# `ulimit -f` counts 512-byte blocks: 64 MiB of names, 1 GiB of patch. A pipe under the name of a
-# file that git reads by itself would make git wait for ever.
+_LIST_WITHIN_S = 120.0
+# A pipe where git looks for a file of its own (.gitignore, a nested HEAD) makes git wait for ever.
+_PIPES = "find . -type p -print -quit >/git/pipes 2>/dev/null || true\n"
+_REMOVE_PIPES = "find . -type p -delete 2>/dev/null || true\n"
+# `ulimit -f` counts 512-byte blocks: 64 MiB of names, below 1 GiB of patch.
 _LIST = """
-pipe=$(find . -name '.git*' -type p -print -quit 2>/dev/null) || true
-test -z "$pipe" || { echo 'a file that git reads is a pipe'; exit 9; }
+test ! -s /git/pipes || exit 0
 ulimit -f 131072
 git diff-files --raw -z --ignore-submodules=all >/git/changed
 git ls-files -o -z --exclude-standard >/git/others
@@ -97,7 +99,7 @@ def collect_patch(git: BoxedGit, snapshot: Snapshot, folder: str) -> CollectedPa
     """
     try:
         os.chmod(git.workspace, 0o700, follow_symlinks=True)  # a job may take it from itself
-        said = git.run(_LIST)
+        said = _list(git)
         taken = _choose(git)
         if not (taken.remove or taken.add or taken.refused):
             return CollectedPatch(patch=None, notes=_unread(said))
@@ -105,6 +107,15 @@ def collect_patch(git: BoxedGit, snapshot: Snapshot, folder: str) -> CollectedPa
     except (AgentsError, OSError, ValueError) as exc:
         why = exc.message if isinstance(exc, AgentsError) else str(exc)
         return CollectedPatch(patch=None, notes=(f"No patch: {render(why.encode())[:300]}",))
+
+
+def _list(git: BoxedGit) -> bytes:
+    """Let git list what differs; what it complained about."""
+    said = git.run(_PIPES + _LIST, timeout_s=_LIST_WITHIN_S)
+    if git.take("pipes"):
+        git.run(_REMOVE_PIPES, writable=True)
+        said = git.run(_PIPES + _LIST, timeout_s=_LIST_WITHIN_S)
+    return said
 
 
 def _choose(git: BoxedGit) -> _Taken:

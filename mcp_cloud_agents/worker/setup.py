@@ -93,22 +93,36 @@ def prepare(plan: SetupPlan, site: Site) -> Prepared:
     return replace(prepared, duration_s=time.monotonic() - started_at)
 
 
-def environment_binds(plan: SetupPlan, env: str | None) -> tuple[Bind, ...]:
+def environment_binds(
+    plan: SetupPlan, env: str | None, *, uv: str | None = None
+) -> tuple[Bind, ...]:
     """What the run phase shows of toolchains and environment, all of it read-only.
+
+    Args:
+        plan: the plan the environment was made by.
+        env: host folder of the environment.
+        uv: host path of the uv program, for commands such as `uv run pytest`.
 
     Raises:
         ValueError: a part of the environment is not the folder it was built as.
     """
     binds = [bind for toolchain in plan.toolchains for bind in toolchain.binds]
+    if uv is not None:
+        binds.append(Bind(host=uv, inside=UV_INSIDE))
     if env is not None:
         binds += [Bind(host=env, inside="/env"), *_parts(plan, env, writable=False)]
     return tuple(binds)
 
 
 def search_path(plan: SetupPlan) -> tuple[str, ...]:
-    """Folders of environment and toolchains for PATH; the system's own come after them anyway."""
-    folders = (*plan.path, *(one for toolchain in plan.toolchains for one in toolchain.path))
-    return tuple(one for one in folders if one not in ("/usr/local/bin", "/usr/bin", "/bin"))
+    """Folders of environment, toolchains and uv for PATH; the system's own come after them."""
+    toolchains = (one for toolchain in plan.toolchains for one in toolchain.path)
+    system = ("/usr/local/bin", "/usr/bin", "/bin")
+    return (
+        *plan.path,
+        *(folder for folder in toolchains if folder not in system),
+        os.path.dirname(UV_INSIDE),
+    )
 
 
 def _wait_or_build(plan: SetupPlan, site: Site, deadline: float) -> Prepared:
@@ -261,7 +275,7 @@ def _confinement(plan: SetupPlan, site: Site, build: Build) -> Confinement:
         limits=site.limits,
         network=Network.HOST,
         env=(*plan.env, *plan.setup_env, *site.env),
-        path=(*search_path(plan), os.path.dirname(UV_INSIDE)),
+        path=search_path(plan),
     )
 
 

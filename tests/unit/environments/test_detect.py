@@ -224,6 +224,7 @@ def test_a_node_project_keeps_its_modules_in_the_environment() -> None:
         setup_env=(
             ("npm_config_cache", "/env/.cache/npm"),
             ("npm_config_progress", "false"),
+            ("npm_config_fetch_retry_mintimeout", "1000"),
             ("TMPDIR", "/env/.cache/scratch"),
         ),
         run_env=(("PYTHONDONTWRITEBYTECODE", "1"), ("npm_config_offline", "true")),
@@ -252,22 +253,20 @@ def test_npm_runs_where_there_is_something_to_install(
 
 
 def test_modules_of_workspace_members_are_kept_as_well() -> None:
-    lock = {
-        "packages": {
-            "": {},
-            "node_modules/b": {},
-            "node_modules/b/node_modules/c": {},
-            "packages/a/node_modules/d": {},
-            "../../etc/node_modules/e": {},
-            "/etc/node_modules/f": {},
-            "packages/./a/node_modules/g": {},
-            "nowhere/node_modules/h": {},
-        }
+    packages: dict[str, object] = {
+        "": {},
+        "node_modules/b": {},
+        "node_modules/b/node_modules/c": {},
+        "packages/a/node_modules/d": {},
+        "../../etc/node_modules/e": {},
+        "/etc/node_modules/f": {},
+        "packages/./a/node_modules/g": {},
+        "nowhere/node_modules/h": {},
     }
     plan = a_plan(
         {
             "package.json": '{"workspaces": ["packages/*"]}',
-            "package-lock.json": json.dumps(lock),
+            "package-lock.json": json.dumps({"packages": packages}),
             "packages/a/package.json": "{}",
         },
         runner="jest",

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 
+from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.worker.boxed_git import BoxedGit
 from mcp_cloud_agents.worker.restore import restore
 
@@ -169,7 +169,7 @@ def restored(repo: Worktree, snapshot: Snapshot, name: str) -> dict[bytes, tuple
     return files_of(job / "workspace")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, database=None, derandomize=True)
 @given(
     base=st.lists(_steps, max_size=8),
     before=st.lists(_steps, max_size=8),

@@ -114,11 +114,14 @@ def test_the_persons_own_ignore_file_counts(repo: Worktree) -> None:
     repo.write({"x.swp": "1", "y.bak": "1"})
     ignore = repo.home / ".config" / "git" / "ignore"
     ignore.parent.mkdir(parents=True)
-    ignore.write_text("*.swp\n")
+    (repo.home / "dotfiles").write_text("*.swp\n")
+    ignore.symlink_to(repo.home / "dotfiles")
     assert set(repo.texts(repo.take())) == {"a", "y.bak"}
     (repo.home / "mine").write_text("*.bak\n")
     repo.git("config", "--global", "core.excludesFile", "~/mine")
     assert set(repo.texts(repo.take())) == {"a", "x.swp"}
+    repo.git("config", "--global", "core.excludesFile", "")
+    assert set(repo.texts(repo.take())) == {"a", "x.swp", "y.bak"}
 
 
 def test_line_ends_travel_as_they_are_on_disk(repo: Worktree) -> None:
@@ -352,6 +355,16 @@ def test_a_gc_before_anything_was_sent_loses_nothing(repo: Worktree) -> None:
     repo.write({"c": "3"})
     snapshot = repo.take()
     assert repo.texts(snapshot) == {"a": "1", "b": "staged once", "c": "3"}
+
+
+def test_a_store_that_lost_its_packs_is_filled_again(repo: Worktree) -> None:
+    repo.commit({"a": "1", "b": "1"})
+    repo.write({"c": "untracked"})
+    before = repo.take()
+    for lost in repo.state.glob("repositories/*/objects/pack/pack-*"):
+        lost.unlink()
+    assert repo.take().tree == before.tree
+    assert repo.texts(repo.take()) == {"a": "1", "b": "1", "c": "untracked"}
 
 
 _TAKE = """

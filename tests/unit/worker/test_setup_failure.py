@@ -56,13 +56,21 @@ def test_control_characters_do_not_reach_the_cause() -> None:
         ("HTTP status client error (401 Unauthorized) for url", "The registry wants a login"),
         ("npm error code EUSAGE", "package.json and the lock file disagree"),
         ("x No solution found when resolving dependencies", "The declared versions cannot be met"),
-        ("error: No interpreter found for Python 3.14", "Install the Python version"),
         ("fatal error: libpq-fe.h: No such file or directory", "A package is built from source"),
-        ("something else", "Correct it, or declare the set-up yourself"),
+        ("something else", "Correct what the excerpt tells"),
     ],
 )
 def test_known_failures_get_their_own_hint(output: str, hint: str) -> None:
     assert the_cause(output).hint.startswith(hint)
+
+
+def test_a_python_that_cannot_be_had_is_told_with_the_plans_notes() -> None:
+    ran = Ran(exit_code=2, stopped=None, duration_s=1.0, peak_memory_mib=1)
+    plan = SetupPlan(notes=("python 3.14.0 is not used: because.",))
+    assert explain("uv venv x", ran, an_excerpt("error: dns error"), plan, Limits()).hint == (
+        "Install the Python that the project asks for, where jobs can reach it. "
+        "python 3.14.0 is not used: because."
+    )
 
 
 def test_each_way_of_being_stopped_is_told() -> None:

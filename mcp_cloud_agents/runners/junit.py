@@ -1,0 +1,124 @@
+"""JUnit XML: read as hostile data, and written from cases of ours.
+
+The counts a suite claims are never looked at; the cases are counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from mcp_cloud_agents.domain.result import Outcome
+from mcp_cloud_agents.runners import untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mcp_cloud_agents.domain.result import TestCase
+
+MAX_BYTES = 32 << 20
+_OUTCOMES = {"skipped": Outcome.SKIPPED, "failure": Outcome.FAILED, "error": Outcome.ERROR}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A `testcase` element as it stands in the file: nothing of it is safe to show yet."""
+
+    name: str
+    classname: str
+    file: str
+    line: int | None
+    """0-based line of the definition, where the runner writes one."""
+    time: str
+    outcome: Outcome
+    message: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A JUnit file; `problem` says why it could not be read."""
+
+    entries: tuple[Entry, ...] = ()
+    problem: str = ""
+
+
+def parse(data: bytes) -> Document:
+    """Read a JUnit file; whatever is wrong with it becomes `problem`."""
+    if len(data) > MAX_BYTES:
+        return Document(problem=f"The report is larger than {MAX_BYTES >> 20} MiB.")
+    # Imported here: lxml takes 60 ms, and the server's start must not pay for it.
+    from junitparser import JUnitXml, JUnitXmlError
+
+    try:
+        root: Any = JUnitXml.fromstring(cast("str", data))  # bytes work: lxml sees the encoding
+        entries: list[Entry] = []
+        for entry in _entries(root):
+            if len(entries) == untrusted.MAX_CASES:
+                return Document(problem=f"The report has over {untrusted.MAX_CASES} tests.")
+            entries.append(entry)
+    except (JUnitXmlError, SyntaxError, ValueError, RecursionError) as exc:
+        # lxml's XMLSyntaxError and ElementTree's ParseError are both SyntaxErrors.
+        return Document(problem=f"The report cannot be read: {untrusted.name(str(exc))[:200]}")
+    return Document(entries=tuple(entries))
+
+
+def write(cases: Iterable[TestCase]) -> bytes:
+    """A JUnit file of these cases."""
+    from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
+    from junitparser import TestCase as Element
+
+    makers = {Outcome.SKIPPED: Skipped, Outcome.FAILED: Failure, Outcome.ERROR: Error}
+    suite = TestSuite("tests")
+    for case in cases:
+        element = Element(case.id, case.file or "", case.duration_s)
+        if case.file is not None:
+            element._elem.set("file", case.file)
+        if (make := makers.get(case.outcome)) is not None:
+            result = make(case.message, str(case.kind or case.outcome))
+            result.text = "\n".join(case.details)
+            element.append(result)
+        suite.append(element)  # add_testcase would count all cases anew for each one
+    suite.update_statistics()
+    document = JUnitXml()
+    document.add_testsuite(suite)
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + cast("bytes", document.tostring())
+
+
+def worst(cases: Sequence[TestCase]) -> tuple[TestCase, ...]:
+    """One case for each id, in order of appearance: the worst, the earlier one of equals."""
+    order = list(Outcome)
+    kept: dict[str, TestCase] = {}
+    for case in cases:
+        known = kept.get(case.id)
+        if known is None or order.index(case.outcome) > order.index(known.outcome):
+            kept[case.id] = case
+    return tuple(kept.values())
+
+
+def _entries(root: Any) -> Iterator[Entry]:
+    for case in root._elem.iter("testcase"):
+        name, file = case.get("name") or "", case.get("file") or ""
+        line = case.get("line") or ""
+        outcome, message, text = _result(case)
+        yield Entry(
+            name=name,
+            classname=case.get("classname") or "",
+            file=file,
+            line=int(line) if line.isascii() and line.isdigit() and len(line) < 10 else None,
+            time=case.get("time") or "",
+            outcome=outcome,
+            message=message,
+            text=text,
+        )
+
+
+def _result(case: Any) -> tuple[Outcome, str, str]:
+    """The worst of what stands inside a case; a passed one has nothing there."""
+    order = list(Outcome)
+    found = (Outcome.PASSED, "", "")
+    for child in case:
+        outcome = _OUTCOMES.get(child.tag)
+        if outcome is not None and order.index(outcome) > order.index(found[0]):
+            found = (outcome, child.get("message") or "", child.text or "")
+    return found
