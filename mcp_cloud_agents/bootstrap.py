@@ -80,7 +80,7 @@ def runner_for(settings: Settings) -> JobRunner:
         owner=owner,
         setup_env=settings.setup_env,
     )
-    backend = LocalBackend(state.jobs, host, SandboxProbe(settings.required_isolation))
+    backend = LocalBackend(state.jobs, host, SandboxProbe(settings.required_isolation, owner))
 
     def known() -> tuple[Record, ...]:
         specs = all_specs(state.jobs, on_damage=lambda what: _log.warning("job_damaged: %s", what))
@@ -116,8 +116,9 @@ class SandboxProbe:
     So a person can mend the machine while the server runs.
     """
 
-    def __init__(self, required: IsolationLevel) -> None:
+    def __init__(self, required: IsolationLevel, job_uid: int | None) -> None:
         self._required: IsolationLevel = required
+        self._job_uid = job_uid
         self._found: Probe | None = None
 
     def __call__(self) -> Probe:
@@ -125,5 +126,5 @@ class SandboxProbe:
         if self._found is None or not self._found.works:
             from mcp_cloud_agents.sandbox.choose import best, drivers
 
-            self._found = best(self._required, drivers())
+            self._found = best(self._required, drivers(job_uid=self._job_uid))
         return self._found

@@ -18,13 +18,11 @@ from typing import Annotated, Any, get_type_hints
 from msgspec import Meta, ValidationError, convert
 
 from mcp_cloud_agents.domain.errors import BadConfig
-from mcp_cloud_agents.domain.sandbox import IsolationLevel, Limits
+from mcp_cloud_agents.domain.sandbox import JOB_UID, IsolationLevel, Limits
 from mcp_cloud_agents.domain.toml import parse, read_toml
 
 NAME = "mcp-cloud-agents"
 PREFIX = "MCP_CLOUD_AGENTS_"
-JOB_UID = 62_000
-"""Host user of commands when the server is root; no account has it, so it owns nothing else."""
 _UNSET = re.compile(r"\s*(\$\{[^}]*\})?\s*")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _LIMITS = Limits()

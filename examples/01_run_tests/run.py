@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,18 @@ def make_dirty_repository(folder: Path) -> Path:
     git("add", "-A")
     git("commit", "-qm", "parcel prices")
     source = repository / "src/parcel/__init__.py"
-    source.write_text(source.read_text() + "\n\ndef label(zone_name):\n    return zone_name[0].upper()\n")
+    source.write_text(
+        source.read_text() + "\n\ndef label(zone_name):\n    return zone_name[0].upper()\n"
+    )
     staged = repository / "tests/test_label.py"
-    staged.write_text("from parcel import label\n\n\ndef test_a_label():\n    assert label('far') == 'F'\n")
+    staged.write_text(
+        "from parcel import label\n\n\ndef test_a_label():\n    assert label('far') == 'F'\n"
+    )
     git("add", "tests/test_label.py")
     untracked = repository / "tests/test_größe 1.py"
-    untracked.write_text("def test_an_untracked_file_with_an_odd_name_is_sent():\n    assert True\n")
+    untracked.write_text(
+        "def test_an_untracked_file_with_an_odd_name_is_sent():\n    assert True\n"
+    )
     return repository
 
 
@@ -74,10 +81,15 @@ def show(answer: dict[str, Any]) -> None:
     tree, isolation, tests = answer["tree"], answer["isolation"], answer["tests"]
     print(f"\nverdict    {answer['verdict']}: {answer['summary']}")
     for failure in tests["failures"]:
-        print(f"  failed   {failure['id']}  {failure.get('at', '')}\n           {failure['message']}")
+        print(f"  failed   {failure['id']}  {failure.get('at', '')}")
+        print(textwrap.indent(failure["message"], " " * 11))
     print(f"tree       {tree['tree'][:12]}, {tree['files']} files, dirty: {tree['dirty']}")
-    print(f"environ.   {answer['environment']} in {answer['timings_s']['setup']} s; run {answer['timings_s']['run']} s")
-    print(f"isolation  {isolation['level']} ({isolation['driver']}), network in the run: {isolation['run_network']}")
+    print(
+        f"environ.   {answer['environment']} in {answer['timings_s']['setup']} s; run {answer['timings_s']['run']} s"
+    )
+    print(
+        f"isolation  {isolation['level']} ({isolation['driver']}), network in the run: {isolation['run_network']}"
+    )
     print("           limits: " + ", ".join(f"{k} {v}" for k, v in isolation["limits"].items()))
     print(f"log        mcp-cloud-agents logs {answer['job_id']}   (job://{answer['job_id']}/log)")
     for artifact in answer["artifacts"]:
@@ -88,16 +100,24 @@ def main() -> int:
     """Run the example; 0 when the verdict is the expected one."""
     with tempfile.TemporaryDirectory(prefix="mcp-cloud-agents-demo-") as folder:
         repository = make_dirty_repository(Path(folder))
-        print(f"repository {repository} (a dirty tree: one edit, one staged and one untracked file)")
+        print(
+            f"repository {repository} (a dirty tree: one edit, one staged and one untracked file)"
+        )
         answer = anyio.run(run_tests, repository)
     if not answer.get("ok"):
         error = answer.get("error") or {}
-        print(f"\nnot run: {error.get('message')}\n  what to do: {error.get('hint')}", file=sys.stderr)
+        print(
+            f"\nnot run: {error.get('message')}\n  what to do: {error.get('hint')}", file=sys.stderr
+        )
         return 1
     show(answer)
     counts = answer["tests"]["counts"]
     as_expected = {name: counts.get(name) for name in EXPECTED} == EXPECTED
-    print("\nThis is the expected verdict: one test fails on purpose." if as_expected else f"\nunexpected counts: {counts}")
+    print(
+        "\nThis is the expected verdict: one test fails on purpose."
+        if as_expected
+        else f"\nunexpected counts: {counts}"
+    )
     return 0 if as_expected else 1
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+JOB_UID = 62_000
+"""Host user of sandboxed commands when the server is root; in systemd's dynamic range, so that no
+account of a person has it and it owns nothing else."""
+
 
 class IsolationLevel(StrEnum):
     """How strongly a command is confined, strongest first.

@@ -62,7 +62,7 @@ class TreePlanner:
         def read(paths: Sequence[str]) -> Mapping[str, bytes]:
             return self._snapshots.read(snapshot, paths, limit_bytes=_FILE_BYTES)
 
-        tree = detect.gather(names, read, declared=config.setup)
+        tree = detect.gather(names, read, declared=config.setup, identity=snapshot.tree)
         search = replace(self._search, avoid=snapshot.origin.workspace)
         host = toolchains.find(detect.wanted(tree, runner=runner), search)
         setup = detect.plan(

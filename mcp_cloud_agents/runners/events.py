@@ -5,6 +5,7 @@ The plugin is `tools/pytest/job_report.py`. A line that makes no sense is passed
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,10 +15,10 @@ import msgspec
 from mcp_cloud_agents.runners import untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 FILE = "events.jsonl"
-MAX_BYTES = 64 << 20
+MAX_BYTES = 32 << 20
 MAX_LINE_BYTES = 65_536
 CRASHED = "???"
 """The phase xdist gives to a test whose worker process died."""
@@ -28,7 +29,9 @@ class Event:
     """One line; which fields are set tells what it is."""
 
     session: str | None = None
-    """A run of pytest began; its root folder."""
+    """A run of pytest began; its root folder, where its ids and file names start."""
+    cwd: str = ""
+    """Where the paths in its messages start."""
     total: int | None = None
     """How many tests it is going to run."""
     start: str | None = None
@@ -52,6 +55,7 @@ class Told:
     steps: list[Event] = field(default_factory=list[Event])
     """In order; those with an `id`."""
     roots: list[str] = field(default_factory=list[str])
+    folders: list[str] = field(default_factory=list[str])
     sessions: int = 0
     finished: int = 0
     expected: int = 0
@@ -73,6 +77,7 @@ class Told:
         if event.session is not None:
             self.sessions += 1
             self.roots.append(event.session)
+            self.folders.append(event.cwd)
         elif event.total is not None:
             self.expected += min(max(event.total, 0), untrusted.MAX_CASES)
         elif event.start is not None:
@@ -94,17 +99,17 @@ class Told:
 def told(data: bytes) -> Told:
     """All lines of a whole file."""
     result = Told()
-    for event in events(data.split(b"\n")):
+    for event in events(io.BytesIO(data)):
         result.add(event)
         if len(result.steps) >= 4 * untrusted.MAX_CASES or len(result.running) > 100_000:
             break
     return result
 
 
-def events(lines: list[bytes]) -> Iterator[Event]:
+def events(lines: Iterable[bytes]) -> Iterator[Event]:
     """The lines that make sense."""
     for line in lines:
-        if not line or len(line) > MAX_LINE_BYTES:
+        if len(line) > MAX_LINE_BYTES:
             continue
         try:
             yield _DECODER.decode(line)

@@ -92,7 +92,9 @@ class JestRunner:
         try:
             told = msgspec.json.decode(data, type=_Report)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            return TestReport(problem=f"The report cannot be read: {untrusted.name(str(exc))[:200]}")
+            return TestReport(
+                problem=f"The report cannot be read: {untrusted.name(str(exc))[:200]}"
+            )
         cases = [case for file in told.testResults for case in self._cases(file)]
         if len(cases) > untrusted.MAX_CASES:
             return TestReport(problem=f"The report has over {untrusted.MAX_CASES} tests.")

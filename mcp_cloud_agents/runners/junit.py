@@ -33,6 +33,7 @@ class Entry:
     outcome: Outcome
     message: str = ""
     text: str = ""
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +66,16 @@ def parse(data: bytes) -> Document:
 
 def write(cases: Iterable[TestCase]) -> bytes:
     """A JUnit file of these cases."""
-    from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
-    from junitparser import TestCase as Element
+    import junitparser
 
-    makers = {Outcome.SKIPPED: Skipped, Outcome.FAILED: Failure, Outcome.ERROR: Error}
-    suite = TestSuite("tests")
+    makers: dict[Outcome, Any] = {
+        Outcome.SKIPPED: junitparser.Skipped,
+        Outcome.FAILED: junitparser.Failure,
+        Outcome.ERROR: junitparser.Error,
+    }
+    suite: Any = junitparser.TestSuite("tests")
     for case in cases:
-        element = Element(case.id, case.file or "", case.duration_s)
+        element: Any = junitparser.TestCase(case.id, case.file or "", case.duration_s)
         if case.file is not None:
             element._elem.set("file", case.file)
         if (make := makers.get(case.outcome)) is not None:
@@ -80,7 +84,7 @@ def write(cases: Iterable[TestCase]) -> bytes:
             element.append(result)
         suite.append(element)  # add_testcase would count all cases anew for each one
     suite.update_statistics()
-    document = JUnitXml()
+    document = junitparser.JUnitXml()
     document.add_testsuite(suite)
     return b'<?xml version="1.0" encoding="utf-8"?>\n' + cast("bytes", document.tostring())
 
@@ -100,7 +104,7 @@ def _entries(root: Any) -> Iterator[Entry]:
     for case in root._elem.iter("testcase"):
         name, file = case.get("name") or "", case.get("file") or ""
         line = case.get("line") or ""
-        outcome, message, text = _result(case)
+        outcome, result = _result(case)
         yield Entry(
             name=name,
             classname=case.get("classname") or "",
@@ -108,17 +112,18 @@ def _entries(root: Any) -> Iterator[Entry]:
             line=int(line) if line.isascii() and line.isdigit() and len(line) < 10 else None,
             time=case.get("time") or "",
             outcome=outcome,
-            message=message,
-            text=text,
+            message="" if result is None else result.get("message") or "",
+            text="" if result is None else result.text or "",
+            type="" if result is None else result.get("type") or "",
         )
 
 
-def _result(case: Any) -> tuple[Outcome, str, str]:
-    """The worst of what stands inside a case; a passed one has nothing there."""
+def _result(case: Any) -> tuple[Outcome, Any]:
+    """The worst element inside a case; a passed one has none."""
     order = list(Outcome)
-    found = (Outcome.PASSED, "", "")
+    worst_outcome, worst_element = Outcome.PASSED, None
     for child in case:
         outcome = _OUTCOMES.get(child.tag)
-        if outcome is not None and order.index(outcome) > order.index(found[0]):
-            found = (outcome, child.get("message") or "", child.text or "")
-    return found
+        if outcome is not None and order.index(outcome) > order.index(worst_outcome):
+            worst_outcome, worst_element = outcome, child
+    return worst_outcome, worst_element

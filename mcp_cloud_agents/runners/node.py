@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PACKAGE = "package.json"
 FRAMES = (
     re.compile(r"\((?:file://)?(?P<path>/[^()]+?):(?P<line>\d+):\d+\)"),
-    re.compile(r"^\s*(?:at(?: async)?|❯) (?:[^\s()]+ )?(?:file://)?(?P<path>[^\s():]+):(?P<line>\d+):\d+"),
+    re.compile(
+        r"^\s*(?:at(?: async)?|\u276f) (?:[^\s()]+ )?(?:file://)?(?P<path>[^\s():]+):(?P<line>\d+):\d+"
+    ),
 )
 _MANAGERS = frozenset({"npm", "yarn", "pnpm", "bun"})
 _RUN = frozenset({"run", "run-script"})
@@ -29,9 +31,9 @@ _TIMEOUTS = re.compile(r"(?:Error: )?(?:thrown: \")?(?:Exceeded timeout of|Test 
 
 @dataclass(frozen=True, slots=True)
 class _Package:
-    scripts: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
-    dependencies: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
-    devDependencies: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])  # npm's name
+    scripts: dict[str, Any] = field(default_factory=dict[str, Any])
+    dependencies: dict[str, Any] = field(default_factory=dict[str, Any])
+    devDependencies: dict[str, Any] = field(default_factory=dict[str, Any])  # npm's name
 
 
 def recognises(program: str, command: str, files: Mapping[str, bytes]) -> bool:
@@ -40,7 +42,9 @@ def recognises(program: str, command: str, files: Mapping[str, bytes]) -> bool:
         if call.name == program:
             return True
         script = _script(call)
-        if script is not None and _ends_in(program, _package(files).scripts.get(script)):
+        if script is None:
+            continue
+        if script == program or _ends_in(program, _package(files).scripts.get(script)):
             return True
     return False
 
@@ -57,10 +61,9 @@ def instrument(
     program: str, command: str, arguments: str, subcommands: frozenset[str]
 ) -> Instrumented:
     """Add arguments behind the program's name and subcommand, or at the end of a script's call."""
-    calls = [
-        call for call in shell.calls(command) if call.name == program or _script(call) is not None
-    ]
-    own = [call for call in calls if call.name == program] or calls
+    calls = shell.calls(command)
+    own = [call for call in calls if call.name == program]
+    own = own or [call for call in calls if _is_test(program, _script(call))]
     if len(own) != 1:
         note = f"No single call of {program} in the command: there may be no report."
         return Instrumented(command=command, notes=(note,))
@@ -91,6 +94,10 @@ def _script(call: shell.Call) -> str | None:
     if words and words[0] in _TEST:
         return "test"
     return words[0] if words and call.name != "npm" else None
+
+
+def _is_test(program: str, script: str | None) -> bool:
+    return script is not None and (script == program or "test" in script)
 
 
 def _ends_in(program: str, script: object) -> bool:

@@ -54,9 +54,9 @@ class PytestRunner:
         """The environment; and the same where the command line itself sets these variables."""
         options = ("-o", "junit_family=xunit1", f"--junitxml={self._inside.report}/{_JUNIT}")
         folder = f"{self._inside.tools}/{self.name}"
-        command = shell.prepend(command, "PYTHONPATH", f"{folder}:")
-        command = shell.prepend(command, "PYTEST_ADDOPTS", "\\ ".join((*options, "")))
-        command = shell.prepend(command, "PYTEST_PLUGINS", "job_report,")
+        command = shell.prepend(command, "PYTHONPATH", folder, ":")
+        command = shell.prepend(command, "PYTEST_ADDOPTS", "\\ ".join(options), "\\ ")
+        command = shell.prepend(command, "PYTEST_PLUGINS", "job_report", ",")
         return Instrumented(
             command=command,
             env=(
@@ -83,7 +83,9 @@ class PytestRunner:
         data = report.read(_JUNIT, junit.MAX_BYTES + 1)
         document = junit.parse(data) if data is not None else junit.Document(problem=_missing(told))
         reading = _Reading(told, self._inside.tree)
-        found = [reading.from_entry(entry) for entry in document.entries]
+        # A test in which pytest.exit() was called stands in the file without name and outcome.
+        named = [one for one in document.entries if one.name or one.outcome is not Outcome.PASSED]
+        found = [reading.from_entry(entry) for entry in named]
         cases = junit.worst([*found, *map(reading.from_step, reading.steps())])
         missing = max(told.expected - told.ended, 0)
         return TestReport(
@@ -102,8 +104,9 @@ class _Reading:
         self._told = told
         self._tree = tree
         self._base = told.roots[-1] if told.roots else ""
+        self._cwd = told.folders[-1] if told.folders else ""
         self._ids: dict[tuple[str, str], str] = {}
-        self._frames: dict[str, tuple[str, int]] = {}
+        self._frames: dict[tuple[str, str], tuple[str, int]] = {}
         for step in told.steps:
             self._learn(step)
         for test in told.running:
@@ -119,13 +122,14 @@ class _Reading:
         collection = not entry.classname and entry.message == "collection failure"
         text = untrusted.lines(entry.text)
         bad = entry.outcome in (Outcome.FAILED, Outcome.ERROR)
+        place = self._place(test, entry) if bad else None
         message = _last_error(text) if collection else entry.message
         return TestCase(
             id=untrusted.name(test),
             outcome=entry.outcome,
             duration_s=untrusted.seconds(entry.time),
-            file=self._file(test, entry),
-            line=self._line(test, entry) if bad else None,
+            file=place[0] if place else self._inside(entry.file or test.split("::")[0]),
+            line=place[1] if place else None,
             kind=_kind(message, collection=collection) if bad else None,
             message=untrusted.message(message),
             details=untrusted.around(text, r"E |>") if bad else (),
@@ -138,7 +142,7 @@ class _Reading:
         outcome = _OUTCOMES.get(step.outcome, own)
         bad = outcome in (Outcome.FAILED, Outcome.ERROR)
         text = untrusted.lines(step.message)
-        place = self._frames.get(test)
+        place = self._frames.get((test, step.phase))
         return TestCase(
             id=untrusted.name(test),
             outcome=outcome,
@@ -156,20 +160,18 @@ class _Reading:
         for path, line in step.frames:
             file = self._inside(path)
             if file is not None and 0 < line < 10_000_000:
-                self._frames.setdefault(test, (file, line))
+                self._frames.setdefault((test, step.phase), (file, line))
                 return
 
-    def _file(self, test: str, entry: junit.Entry) -> str | None:
-        place = self._frames.get(test)
-        return place[0] if place else self._inside(entry.file or test.split("::")[0])
-
-    def _line(self, test: str, entry: junit.Entry) -> int | None:
-        place = self._frames.get(test) or untrusted.first_frame(
-            entry.text, python_frames.PATTERNS, tree=self._tree, base=self._base
+    def _place(self, test: str, entry: junit.Entry) -> tuple[str, int] | None:
+        """Where it failed; at least where it is defined."""
+        place = self._frames.get((test, _phase(entry))) or untrusted.first_frame(
+            entry.text, python_frames.PATTERNS, tree=self._tree, base=self._cwd
         )
-        if place:
-            return place[1]
-        return entry.line + 1 if entry.line is not None else None
+        file = self._inside(entry.file)
+        if place is None and file is not None and entry.line is not None:
+            return file, entry.line + 1
+        return place
 
     def _inside(self, path: str) -> str | None:
         return untrusted.inside(path, tree=self._tree, base=self._base)
@@ -185,11 +187,16 @@ def _mangled(test: str) -> tuple[str, str]:
 
 
 def _node_id(entry: junit.Entry) -> str:
-    """pytest's id, derived from the file and class name of `junit_family=xunit1`."""
+    """The id pytest itself uses, derived from the file and class name of `junit_family=xunit1`."""
     if not entry.file or not entry.classname:
         return entry.name
     classes = entry.classname.removeprefix(entry.file.removesuffix(".py").replace("/", "."))
     return "::".join([entry.file, *filter(None, classes.split(".")), entry.name])
+
+
+def _phase(entry: junit.Entry) -> str:
+    found = re.match(r"failed on (setup|teardown) with ", entry.message)
+    return found[1] if found else "call"
 
 
 def _kind(message: str, *, collection: bool) -> FailureKind:
@@ -210,6 +217,9 @@ def _last_error(text: list[str]) -> str:
 
 
 def _missing(told: events.Told) -> str:
+    """A command with a --junitxml of its own leaves none for us; then our lines are enough."""
+    if told.sessions and told.closed:
+        return ""
     if told.sessions:
         return "pytest started and ended without closing its report"
     return "pytest left no report"

@@ -21,9 +21,11 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PYTHON = re.compile(r"python\d*(?:\.\d+)?$")
 _KEYWORDS = frozenset({"if", "then", "elif", "else", "while", "until", "do", "!", "{", "time"})
 _LAUNCHERS = frozenset({"env", "exec", "command", "nohup", "nice", "stdbuf", "xvfb-run"})
-_PROJECT_RUN = frozenset({"uv", "poetry", "pdm", "hatch", "pipenv", "rye", "pixi"})
 _PACKAGE_RUN = frozenset({"npx", "bunx", "pnpx"})
-_PACKAGE_MANAGERS = frozenset({"npm", "yarn", "pnpm", "bun"})
+_RUNNING_SUBCOMMANDS = {
+    **dict.fromkeys(("uv", "poetry", "pdm", "hatch", "pipenv", "rye", "pixi"), ("run",)),
+    **dict.fromkeys(("npm", "yarn", "pnpm", "bun"), ("exec", "x", "dlx")),
+}
 _WITH_VALUE = frozenset(
     {
         "--with", "--with-editable", "--with-requirements", "--extra", "--group", "--only-group",
@@ -92,13 +94,15 @@ def insert(command: str, position: int, text: str) -> str:
     return f"{command[:position]} {text}{command[position:]}"
 
 
-def prepend(command: str, variable: str, text: str) -> str:
+def prepend(command: str, variable: str, text: str, separator: str) -> str:
     """Where the command line sets `variable` itself, put `text` in front of its value.
 
     `text` must need no quoting: the assignment may stand inside quotes of any kind.
     """
-    setting = re.compile(rf"(?<![\w$-]){re.escape(variable)}=(?=[^\s;&|)])")
-    return setting.sub(lambda found: found[0] + text, command)
+    setting = re.compile(rf"(?<![\w$-])({re.escape(variable)}=)([^\s;&|)]?)")
+    return setting.sub(
+        lambda found: found[1] + text + (separator + found[2] if found[2] else ""), command
+    )
 
 
 def _segments(command: str) -> list[_Segment]:
@@ -145,9 +149,7 @@ def _see_through(words: list[str]) -> tuple[str, int, bool] | None:
             at = _past_options(words, at + 1)
         elif name == "timeout":
             at = _past_options(words, at + 1) + 1
-        elif name in _PROJECT_RUN and following == "run":
-            at = _past_options(words, at + 2)
-        elif name in _PACKAGE_MANAGERS and following in ("exec", "x", "dlx"):
+        elif following in _RUNNING_SUBCOMMANDS.get(name, ()):
             at = _past_options(words, at + 2)
         elif _PYTHON.match(name) or (name == "coverage" and following == "run"):
             module_at = _module(words, at + 1)

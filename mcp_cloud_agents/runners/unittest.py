@@ -19,7 +19,7 @@ _JUNIT = "junit.xml"
 _TEST_FILE = re.compile(r"(?:^|/)test[^/]*\.py$")
 _PROJECTS = {"pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile"}
 _OTHERS = {"package.json", "go.mod", "Cargo.toml"}
-_NOT_LOADED = ("unittest.loader._FailedTest.", "_FailedTest.")
+_NOT_LOADED = "unittest.loader._FailedTest."
 
 
 class UnittestRunner:
@@ -43,7 +43,9 @@ class UnittestRunner:
             return None
         for path in found:  # discovery from the top only enters packages
             folders = path.split("/")[:-1]
-            if all("/".join([*folders[: n + 1], "__init__.py"]) in names for n in range(len(folders))):
+            if all(
+                "/".join([*folders[: n + 1], "__init__.py"]) in names for n in range(len(folders))
+            ):
                 return "python3 -m unittest"
         return f"python3 -m unittest discover -s {found[0].split('/')[0]}"
 
@@ -57,7 +59,7 @@ class UnittestRunner:
         changed = shell.insert(command, call.words[-1].end, f"--output-file {written}")
         changed = changed[: module.start] + "xmlrunner" + changed[module.end :]
         return Instrumented(
-            command=shell.prepend(changed, "PYTHONPATH", f"{folder}:"),
+            command=shell.prepend(changed, "PYTHONPATH", folder, ":"),
             env=(("PYTHONPATH", folder),),
         )
 
@@ -87,15 +89,17 @@ class UnittestRunner:
         place = untrusted.first_frame(entry.text, python_frames.PATTERNS, tree=self._inside.tree)
         file = untrusted.inside(entry.file, tree=self._inside.tree)
         test = f"{entry.classname}.{entry.name}".strip(".")
+        not_loaded = bad and test.startswith(_NOT_LOADED)
+        text = untrusted.lines(entry.text)
         return TestCase(
-            id=untrusted.name(test),
+            id=untrusted.name(test.removeprefix(_NOT_LOADED)),
             outcome=entry.outcome,
             duration_s=untrusted.seconds(entry.time),
             file=place[0] if bad and place else file,
             line=(place[1] if place else entry.line) if bad else None,
-            kind=_kind(test, entry) if bad else None,
-            message=untrusted.message(entry.message),
-            details=untrusted.around(untrusted.lines(entry.text), r"\w*Error\b") if bad else (),
+            kind=_kind(entry, not_loaded=not_loaded) if bad else None,
+            message=untrusted.message(text[-1] if not_loaded else _message(entry)),
+            details=untrusted.around(text, r"\w*Error\b") if bad else (),
         )
 
 
@@ -106,7 +110,12 @@ def _is_run(call: shell.Call) -> bool:
     return call.module and call.name == "unittest"
 
 
-def _kind(test: str, entry: junit.Entry) -> FailureKind:
-    if test.startswith(_NOT_LOADED):
+def _message(entry: junit.Entry) -> str:
+    """With the exception's name in front, which xmlrunner keeps apart."""
+    return f"{entry.type}: {entry.message}" if entry.type.endswith("Error") else entry.message
+
+
+def _kind(entry: junit.Entry, *, not_loaded: bool) -> FailureKind:
+    if not_loaded:
         return FailureKind.COLLECTION
     return FailureKind.ASSERT if entry.outcome is Outcome.FAILED else FailureKind.ERROR

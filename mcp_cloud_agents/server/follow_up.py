@@ -34,24 +34,25 @@ async def start(front: Front, ctx: Context, request: Request, *, wait_s: float) 
     view = await (await front.runner()).submit(request)
     if wait_s > 0 and not view.status.state.done:
         return await wait(front, ctx, view.spec.id, timeout_s=wait_s)
-    return told(view)
+    return answer_of(view)
 
 
 async def wait(front: Front, ctx: Context, job_id: JobId, *, timeout_s: float) -> CallToolResult:
     """Wait for the end, telling progress on the way. Raises UnknownJob, JobCorrupt."""
-    steps = 0
+    told: list[str] = []
 
     async def on_change(status: JobStatus) -> None:
-        nonlocal steps
-        steps += 1
-        await ctx.report_progress(steps, None, _progress_text(status))
+        text = _progress_text(status)
+        if text not in told[-1:]:
+            told.append(text)
+            await ctx.report_progress(len(told), None, text)
 
     runner = await front.runner()
     view = await runner.wait(job_id, timeout_s=clamped_wait(timeout_s), on_change=on_change)
-    return told(view)
+    return answer_of(view)
 
 
-def told(view: JobView) -> CallToolResult:
+def answer_of(view: JobView) -> CallToolResult:
     """The envelope on the wire."""
     return result_of(job_answer(view), links_of(view))
 

@@ -123,6 +123,7 @@ class Job:
             env=self._places.setup_env,
             cancelled=self._desk.cancelled,
             tick=lambda: self._desk.beat(None),
+            workspace=self._places.path("workspace"),
         )
         prepared = prepare(self._spec.setup, site)
         self._environment = prepared.how

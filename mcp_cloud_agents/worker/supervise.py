@@ -84,7 +84,7 @@ def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) ->
             job.end(JobState.CANCELLED, _CANCELLED_IN_QUEUE)
             return
         job.waited(round(time.monotonic() - started_at, 3))
-        job.do(*choose(spec.isolation, drivers()))
+        job.do(*choose(spec.isolation, drivers(job_uid=host.owner)))
     except AgentsError as exc:
         job.end(JobState.FAILED, Cause(kind=_kind(exc), message=exc.message, hint=exc.hint))
     except Exception as exc:  # noqa: BLE001  the worker's last resort: a job never just vanishes

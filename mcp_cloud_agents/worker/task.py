@@ -48,7 +48,7 @@ class Task:
         confinement = Confinement(
             binds=(
                 Bind(host=self._places.path("workspace"), inside="/workspace", writable=True),
-                *environment_binds(self._spec.setup, env),
+                *environment_binds(self._spec.setup, env, uv=self._places.uv),
                 Bind(host=self._places.path("report"), inside="/report", writable=True),
                 *tools,
             ),

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 
 from mcp_cloud_agents.agents.repository_config import DeclaredSetup
 from mcp_cloud_agents.domain.result import CauseKind
@@ -19,6 +18,7 @@ from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits
 from mcp_cloud_agents.domain.setup import SetupPlan
 from mcp_cloud_agents.environments import detect
 from mcp_cloud_agents.environments.host import Host
+from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.storage.environments import EnvironmentFolder
 from mcp_cloud_agents.worker.run import Watch, run
 from mcp_cloud_agents.worker.setup import Site, environment_binds, prepare

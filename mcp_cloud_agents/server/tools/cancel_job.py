@@ -11,7 +11,7 @@ from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.server.answers import JobAnswer
 from mcp_cloud_agents.server.arguments import JobIdArgument
 from mcp_cloud_agents.server.calls import tool_errors
-from mcp_cloud_agents.server.follow_up import told
+from mcp_cloud_agents.server.follow_up import answer_of
 from mcp_cloud_agents.server.front import Front
 
 _DESCRIPTION = """\
@@ -33,4 +33,4 @@ def add(server: MCPServer[None], front: Front) -> None:
     )
     @tool_errors
     async def cancel_job(job_id: JobIdArgument) -> Annotated[CallToolResult, JobAnswer]:
-        return told(await (await front.runner()).cancel(JobId(job_id)))
+        return answer_of(await (await front.runner()).cancel(JobId(job_id)))

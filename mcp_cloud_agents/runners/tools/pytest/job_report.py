@@ -31,7 +31,8 @@ def pytest_configure(config: Any) -> None:
     except OSError:
         return
     lines = _Lines(out)
-    lines.put(session=str(getattr(config, "rootpath", None) or config.rootdir))
+    root = str(getattr(config, "rootpath", None) or config.rootdir)
+    lines.put(session=root, cwd=os.getcwd())
     config.pluginmanager.register(lines, "job_report_lines")
 
 
@@ -92,7 +93,7 @@ class _Lines:
         if report.when != "call" and report.outcome == "passed":
             return
         crash = getattr(report.longrepr, "reprcrash", None)
-        text = crash.message if crash is not None else str(report.longrepr or "")
+        text = crash.message if crash is not None else _text(report.longrepr)
         self.put(
             id=report.nodeid,
             phase=report.when,
@@ -109,9 +110,16 @@ class _Lines:
         self.put(finish=int(exitstatus))
 
 
-def _frames(longrepr: Any, crash: Any) -> list[list[object]]:
+def _text(longrepr: Any) -> str:
+    """What there is without a traceback; a skip is a triple of path, line and reason."""
+    return str((longrepr[2] if type(longrepr) is tuple else longrepr) or "")
+
+
+def _frames(longrepr: Any, crash: Any) -> list[list[Any]]:
     """File and line of each frame that pytest shows, outermost first; the crash as the last."""
     entries = getattr(getattr(longrepr, "reprtraceback", None), "reprentries", [])
     places = [getattr(entry, "reprfileloc", None) for entry in entries]
-    found = [[str(place.path), int(place.lineno)] for place in [*places, crash] if place]
+    found: list[list[Any]] = [
+        [str(place.path), int(place.lineno)] for place in [*places, crash] if place
+    ]
     return found[:_MAX_FRAMES]

@@ -1,0 +1,174 @@
+"""go test: run with `-json`; the log gets the text out of the JSON, and we keep the events."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.result import FailureKind, Outcome, TestCase, TestReport
+from mcp_cloud_agents.runners import shell, untrusted
+from mcp_cloud_agents.runners.go_events import GoEvents
+from mcp_cloud_agents.runners.runner import Inside, Instrumented
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mcp_cloud_agents.runners.go_events import GoTest
+    from mcp_cloud_agents.runners.runner import LogFilter, ReportFolder, Tool
+
+_PACKAGES = "packages"
+_MAX_BYTES = 4 << 20
+_OUTCOMES = {"pass": Outcome.PASSED, "skip": Outcome.SKIPPED, "fail": Outcome.FAILED}
+_FRAMES = (
+    re.compile(r"^\s*(?P<path>[^\s:]+\.go):(?P<line>\d+)(?::\d+)?:"),
+    re.compile(r"^\t(?P<path>/[^\s:]+\.go):(?P<line>\d+)"),
+)
+_NOISE = re.compile(r"^\s*(?:===|---) ")
+
+
+class GoRunner:
+    """See `runner.Runner`."""
+
+    name = "go"
+
+    def __init__(self, inside: Inside | None = None) -> None:
+        self._inside = inside or Inside()
+        self._events = GoEvents()
+
+    def recognises(self, command: str, files: Mapping[str, bytes]) -> bool:
+        """`go test`."""
+        del files
+        return any(_is_run(call) for call in shell.calls(command))
+
+    def detect(self, names: frozenset[str], files: Mapping[str, bytes]) -> str | None:
+        """A go.mod at the top, and test files."""
+        del files
+        tests = any(path.endswith("_test.go") for path in names)
+        return "go test ./..." if tests and "go.mod" in names else None
+
+    def instrument(self, command: str) -> Instrumented:
+        """`-json -count=1`, and a list of which package lies where."""
+        calls = [call for call in shell.calls(command) if _is_run(call)]
+        if len(calls) != 1 or calls[0].piped:
+            return Instrumented(command=command, notes=(_NOTE,))
+        call, test = calls[0], calls[0].words[calls[0].at + 1]
+        wanted = [flag for flag in ("-json", "-count=1") if not _has(call, flag)]
+        start, end = call.start, call.end
+        before, behind = command[start : test.end], command[test.end : end]
+        listed = (
+            "go list -find -f '{{.ImportPath}} {{.Dir}}' ./... "
+            f">{self._inside.report}/{_PACKAGES} 2>/dev/null"
+        )
+        run = " ".join([before, *wanted]) + behind
+        return Instrumented(command=f"{command[:start]}{{ {listed}; {run}; }}{command[end:]}")
+
+    def tools(self) -> tuple[Tool, ...]:
+        """None: go prints what is needed."""
+        return ()
+
+    def log_filter(self) -> LogFilter | None:
+        """Reads the events, lets their text through."""
+        return self._events
+
+    def read(self, report: ReportFolder) -> TestReport:
+        """What passed the filter; complete when every package that began has ended."""
+        folders = _folders(report.read(_PACKAGES, _MAX_BYTES) or b"")
+        tests, events = self._events.tests(), self._events
+        cases = [self._case(test, folders) for test in tests if test.action]
+        cases += list(self._broken(folders))
+        unfinished = [_id(test) for test in tests if not test.action]
+        problem = "" if events.seen else "go left no report"
+        return TestReport(
+            cases=tuple(cases),
+            complete=events.seen and events.closed,
+            unfinished=tuple(unfinished[:100]),
+            problem=problem or ("" if not events.overflowed else "More tests than are kept."),
+        )
+
+    def _case(self, test: GoTest, folders: Mapping[str, str]) -> TestCase:
+        outcome = _OUTCOMES[test.action]
+        text = test.output.text()
+        place = self._place(text, test.package, folders)
+        shown = [line for line in untrusted.lines(text) if line and not _NOISE.match(line)]
+        bad = outcome is Outcome.FAILED
+        message = _message(shown) if bad else ""
+        return TestCase(
+            id=_id(test),
+            outcome=outcome,
+            duration_s=untrusted.seconds(test.elapsed_s),
+            file=place[0] if bad and place else None,
+            line=place[1] if bad and place else None,
+            kind=_kind(text) if bad else None,
+            message=untrusted.message(message),
+            details=tuple(shown[: untrusted.MAX_DETAILS]) if bad else (),
+        )
+
+    def _broken(self, folders: Mapping[str, str]) -> Iterator[TestCase]:
+        """Packages that did not build, or failed with no failing test to show for it."""
+        for package, output in self._events.broken():
+            shown = [line for line in untrusted.lines(output) if line and not line.startswith("#")]
+            place = self._place(output, package, folders)
+            yield TestCase(
+                id=untrusted.name(package),
+                outcome=Outcome.ERROR,
+                file=place[0] if place else None,
+                line=place[1] if place else None,
+                kind=FailureKind.COLLECTION,
+                message=untrusted.message(_message(shown)),
+                details=tuple(shown[: untrusted.MAX_DETAILS]),
+            )
+
+    def _place(self, text: str, package: str, folders: Mapping[str, str]) -> tuple[str, int] | None:
+        """Test output names files relative to the package, the compiler relative to the module."""
+        tree, folder = self._inside.tree, folders.get(package.split(" ")[0], "")
+        for base in filter(None, (folder, tree)):
+            place = untrusted.first_frame(text, _FRAMES, tree=tree, base=base)
+            if place is not None and (base != folder or not _from_top(text, place, folder, tree)):
+                return place
+        return None
+
+
+_NOTE = (
+    "go test is piped, or called several times: its output cannot be read as a report; "
+    "pass one plain 'go test'."
+)
+
+
+def _from_top(text: str, place: tuple[str, int], folder: str, tree: str) -> bool:
+    """Whether the place was named relative to the top already (the compiler does)."""
+    below = folder[len(tree) + 1 :]
+    return bool(below) and place[0].startswith(f"{below}/{below}/") and below in text
+
+
+def _is_run(call: shell.Call) -> bool:
+    return call.name == "go" and call.arguments[:1] == ("test",)
+
+
+def _has(call: shell.Call, flag: str) -> bool:
+    name = flag.split("=")[0]
+    return any(word == name or word.startswith(f"{name}=") for word in call.arguments)
+
+
+def _id(test: GoTest) -> str:
+    return untrusted.name(f"{test.package}.{test.name}")
+
+
+def _folders(data: bytes) -> dict[str, str]:
+    """Import path → absolute folder."""
+    found: dict[str, str] = {}
+    for line in data.decode("utf-8", "replace").split("\n"):
+        package, space, folder = line.partition(" ")
+        if space:
+            found[package] = folder
+    return found
+
+
+def _message(shown: list[str]) -> str:
+    told = next((line for line in shown if line.startswith("panic: ")), shown[0] if shown else "")
+    return re.sub(r"^\s*\S+\.go:\d+(?::\d+)?: ", "", told)
+
+
+def _kind(text: str) -> FailureKind:
+    if "panic: test timed out" in text:
+        return FailureKind.TIMEOUT
+    return FailureKind.CRASH if re.search(r"(?m)^panic: ", text) else FailureKind.ASSERT
