@@ -72,11 +72,11 @@ def runner_for(settings: Settings) -> JobRunner:
     search = Search(search_path=settings.search_path, home=settings.home, job_uid=owner)
     planner = TreePlanner(snapshots, settings.limits, search, settings.setup_env)
     host = HostPlan(
-        repositories=state.repositories,
-        environments=state.environments,
-        queue=state.queue,
+        state=state.path,
         uv=uv_program(state.tools, job_uid=owner),
         concurrent_jobs=settings.concurrent_jobs,
+        keep_days=settings.keep_days,
+        keep_gib=settings.keep_gib,
         owner=owner,
         setup_env=settings.setup_env,
     )

@@ -84,12 +84,10 @@ def show(answer: dict[str, Any]) -> None:
         print(f"  failed   {failure['id']}  {failure.get('at', '')}")
         print(textwrap.indent(failure["message"], " " * 11))
     print(f"tree       {tree['tree'][:12]}, {tree['files']} files, dirty: {tree['dirty']}")
-    print(
-        f"environ.   {answer['environment']} in {answer['timings_s']['setup']} s; run {answer['timings_s']['run']} s"
-    )
-    print(
-        f"isolation  {isolation['level']} ({isolation['driver']}), network in the run: {isolation['run_network']}"
-    )
+    seconds = answer["timings_s"]
+    print(f"environ.   {answer['environment']} in {seconds['setup']} s; run {seconds['run']} s")
+    print(f"isolation  {isolation['level']} ({isolation['driver']})", end=", ")
+    print(f"network in the run: {isolation['run_network']}")
     print("           limits: " + ", ".join(f"{k} {v}" for k, v in isolation["limits"].items()))
     print(f"log        mcp-cloud-agents logs {answer['job_id']}   (job://{answer['job_id']}/log)")
     for artifact in answer["artifacts"]:

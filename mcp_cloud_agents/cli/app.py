@@ -1,18 +1,61 @@
-"""The command line: the same jobs as the tools, for people. One command a file."""
+"""The command line: the same jobs as the tools, for people. One command a file.
+
+Exit codes: 0 passed, or what the job's own command ended with; 1 failed; 2 refused or wrong usage;
+3 not done yet; 130 interrupted (jobs that were started go on).
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import Annotated
+
 import typer
 
-from mcp_cloud_agents.cli import attach, cancel, doctor, jobs, logs, schemas, submit
+from mcp_cloud_agents.cli import attach, cancel, doctor, init, jobs, logs, schemas, submit
+from mcp_cloud_agents.cli.session import REFUSED, say
+
+_EXITS = (
+    "Exit codes: 0 passed, or the command's own; 1 failed; 2 refused or wrong usage; 3 not done; "
+    "130 interrupted."
+)
 
 app = typer.Typer(
     name="mcp-cloud-agents",
     help="Run tests and commands on your exact working tree in sandboxed jobs.",
+    epilog=_EXITS,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer hands the option's value over
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mcp-cloud-agents {version('mcp-cloud-agents')}")
+        raise typer.Exit
+
+
+@app.callback()
+def before(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Run tests and commands on your exact working tree in sandboxed jobs."""
+    del version
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]  # both are text files, whatever typeshed says
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        say("error: the current folder does not exist any more; cd to another one")
+        raise typer.Exit(REFUSED) from None
 
 
 @app.command()
@@ -29,4 +72,5 @@ app.command("attach")(attach.attach)
 app.command("logs")(logs.logs)
 app.command("cancel")(cancel.cancel)
 app.command("doctor")(doctor.doctor)
+app.command("init")(init.init)
 app.command("schemas")(schemas.schemas)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcp_cloud_agents.cli.session import err, out, run
+from mcp_cloud_agents.cli.session import PASSED, REFUSED, hint_of, run, say, write
 from mcp_cloud_agents.domain.errors import JobCorrupt, UnknownJob
 from mcp_cloud_agents.domain.job import JobId
+from mcp_cloud_agents.domain.rendering import render_text
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.runner import JobRunner
@@ -17,29 +18,43 @@ _MOST = 1_000
 
 
 def cancel(
-    jobs: Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")] = None,
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs.")
+    ] = None,
     workspace: Annotated[
-        str | None, typer.Option("--workspace", help="All running jobs of this worktree.")
+        str | None,
+        typer.Option(
+            "--workspace", metavar="PATH", help="All jobs of this worktree that are not done."
+        ),
     ] = None,
 ) -> None:
-    """End jobs; their logs are kept."""
+    """End jobs; their logs are kept. A job that is done stays as it is."""
     if not jobs and workspace is None:
-        err.print("name jobs, or a --workspace")
-        raise typer.Exit(2)
+        raise typer.BadParameter("name jobs, or a --workspace")
 
-    async def work(runner: JobRunner) -> None:
+    async def work(runner: JobRunner) -> int:
         ids = [JobId(job) for job in jobs or ()]
         if workspace is not None:
-            ids += await _running(runner, workspace)
-        for job_id in ids:
-            view = await runner.cancel(job_id)
-            told = "already" if view.status.state.done else "asked to end; it was"
-            out.print(f"{job_id}  {told} {view.status.state}")
+            ids += await _going_on(runner, workspace)
+        return max([await _cancel(runner, job_id) for job_id in ids], default=PASSED)
 
-    run(work)
+    raise typer.Exit(run(work))
 
 
-async def _running(runner: JobRunner, workspace: str) -> list[JobId]:
+async def _cancel(runner: JobRunner, job_id: JobId) -> int:
+    """Cancel one; the others are cancelled too when this one cannot be."""
+    try:
+        view = await runner.cancel(job_id)
+    except (UnknownJob, JobCorrupt) as exc:
+        say(f"error {exc.code}: {render_text(exc.message)}")
+        say(f"next  {render_text(hint_of(exc))}")
+        return REFUSED
+    told = "was done already" if view.status.state.done else "asked to end; it was"
+    write(f"{job_id}  {told}: {view.status.state}\n")
+    return PASSED
+
+
+async def _going_on(runner: JobRunner, workspace: str) -> list[JobId]:
     found: list[JobId] = []
     for record in await runner.latest(workspace=workspace, limit=_MOST):
         try:

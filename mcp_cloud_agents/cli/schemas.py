@@ -10,34 +10,44 @@ import anyio
 import typer
 
 from mcp_cloud_agents.bootstrap import build_runner
-from mcp_cloud_agents.cli.session import err, out
-from mcp_cloud_agents.server.app import build_server
-from mcp_cloud_agents.server.front import Front
+from mcp_cloud_agents.cli.session import FAILED, REFUSED, say, write
 
 if TYPE_CHECKING:
     from mcp.types import Tool
 
 
 def schemas(
-    write: Annotated[
-        Path | None, typer.Option("--write", help="Write one JSON file a tool into this folder.")
+    to: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="FOLDER", help="Write one JSON file a tool into it."),
     ] = None,
-    check: Annotated[
-        Path | None, typer.Option("--check", help="Compare this folder with the code.")
+    against: Annotated[
+        Path | None,
+        typer.Option("--check", metavar="FOLDER", help="Compare its files with the code."),
     ] = None,
 ) -> None:
     """Print the schemas of all tools, write them, or check that they are up to date."""
-    files = schema_files()
-    if write is not None:
-        _write(write, files)
-    elif check is not None:
-        _check(check, files)
-    else:
-        out.print_json(json.dumps({name: json.loads(text) for name, text in files.items()}))
+    if to is not None and against is not None:
+        raise typer.BadParameter("--write and --check exclude each other.")
+    try:
+        files = schema_files()
+        if to is not None:
+            _write(to, files)
+        elif against is not None:
+            _check(against, files)
+        else:
+            body = {name: json.loads(text) for name, text in files.items()}
+            write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+    except OSError as exc:
+        say(f"error: {exc.filename or to or against}: {exc.strerror}")
+        raise typer.Exit(REFUSED) from exc
 
 
 def schema_files() -> dict[str, str]:
     """File name to content, one a tool."""
+    from mcp_cloud_agents.server.app import build_server
+    from mcp_cloud_agents.server.front import Front
+
     server = build_server(Front("/", build_runner))
     tools = anyio.run(server.list_tools)
     return {f"{tool.name}.json": _content(tool) for tool in tools}
@@ -49,11 +59,12 @@ def _content(tool: Tool) -> str:
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
+    """Files of other names are left alone: the folder may be one of the person's."""
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in {path.name for path in folder.glob("*.json")} - files.keys():
-        (folder / stale).unlink()
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
+    for stale in sorted({path.name for path in folder.glob("*.json")} - files.keys()):
+        say(f"no tool is called like this, remove it: {folder / stale}")
 
 
 def _check(folder: Path, files: dict[str, str]) -> None:
@@ -62,5 +73,5 @@ def _check(folder: Path, files: dict[str, str]) -> None:
         stale = sorted(
             name for name in there.keys() | files.keys() if there.get(name) != files.get(name)
         )
-        err.print(f"out of date: {', '.join(stale)}; run ./dev schemas and commit the result")
-        raise typer.Exit(1)
+        say(f"out of date: {', '.join(stale)}; run ./dev schemas and commit the result")
+        raise typer.Exit(FAILED)

@@ -1,38 +1,68 @@
-"""What every command needs: a runner, an event loop, errors as a person reads them."""
+"""What every command needs: a runner, an event loop, a terminal, errors as a person reads them."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import anyio
 import typer
-from rich.console import Console
 
 from mcp_cloud_agents.bootstrap import build_runner
-from mcp_cloud_agents.domain.errors import AgentsError, RefusedFiles
+from mcp_cloud_agents.domain.errors import AgentsError, RefusedFiles, UnknownJob
 from mcp_cloud_agents.domain.rendering import render_text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mcp_cloud_agents.delegation.runner import JobRunner
 
 T = TypeVar("T")
-INTERRUPTED, REFUSED = 130, 2
+PASSED, FAILED, REFUSED, NOT_DONE, INTERRUPTED = 0, 1, 2, 3, 130
+_CLOSED = 128 + 13
+"""What a shell reports of a program whose reader went away (SIGPIPE)."""
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+@cache
+def out() -> Console:
+    """The terminal, or whatever stdout is."""
+    from rich.console import Console  # 60 ms that `logs` and pipes do not need
+
+    return Console(highlight=False, soft_wrap=True)
 
 
-def run(work: Callable[[JobRunner], Awaitable[T]]) -> T:
-    """Do `work` with the runner of this machine; errors are told and end the program."""
+def say(text: str) -> None:
+    """A line for the person, beside the output."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def write(text: str) -> None:
+    """Text on stdout as it is."""
+    sys.stdout.write(text)
+
+
+def run(work: Callable[[JobRunner], Awaitable[T]], *, leaving: str = "") -> T:
+    """Do `work` with the runner of this machine; errors are told and end the program.
+
+    Args:
+        work: what to do; whatever it prints is on its way when this returns.
+        leaving: what to say when the person interrupts.
+    """
     try:
-        return anyio.run(_with_runner, work)
+        done = anyio.run(_with_runner, work)
+        sys.stdout.flush()
     except AgentsError as exc:
         tell(exc)
     except KeyboardInterrupt:
-        err.print("interrupted; jobs go on by themselves", style="dim")
+        say(leaving or "interrupted; jobs that were started go on")
         raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        leave_quietly()
+    return done
 
 
 async def _with_runner(work: Callable[[JobRunner], Awaitable[T]]) -> T:
@@ -41,16 +71,22 @@ async def _with_runner(work: Callable[[JobRunner], Awaitable[T]]) -> T:
 
 def tell(exc: AgentsError) -> NoReturn:
     """Print an error of ours with the way out, and end with exit code 2."""
-    err.print(f"[bold red]error[/] {exc.code}: ", end="")
-    err.print(render_text(exc.message), markup=False)
+    say(f"error {exc.code}: {render_text(exc.message)}")
     if isinstance(exc, RefusedFiles):
         for path, reason in exc.paths:
-            err.print(f"  {render_text(path)}: {reason}", markup=False)
-    err.print("[bold]next[/]  ", end="")
-    err.print(render_text(exc.hint), markup=False)
+            say(f"  {render_text(path)}: {reason}")
+    say(f"next  {render_text(hint_of(exc))}")
     raise typer.Exit(REFUSED)
 
 
-def print_json(body: Any) -> None:
-    """One JSON document on stdout, for programs."""
-    sys.stdout.write(f"{body}\n")
+def hint_of(exc: AgentsError) -> str:
+    """What a person at a terminal does next, where the error's own hint names a tool."""
+    if isinstance(exc, UnknownJob):
+        return "`mcp-cloud-agents jobs` lists the jobs and their ids."
+    return exc.hint
+
+
+def leave_quietly() -> NoReturn:
+    """End because the reader of stdout is gone (`| head -1`); nothing is left to flush."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(_CLOSED)

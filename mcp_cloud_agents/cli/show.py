@@ -2,74 +2,123 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
-from mcp_cloud_agents.cli.session import out
-from mcp_cloud_agents.server.views import job_answer
+from mcp_cloud_agents.cli.session import FAILED, NOT_DONE, PASSED, out
+from mcp_cloud_agents.domain.job import JobState
+from mcp_cloud_agents.domain.rendering import render_text
+from mcp_cloud_agents.domain.result import VerdictOutcome
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.request import JobView
-    from mcp_cloud_agents.server.answers import JobAnswer
+    from mcp_cloud_agents.domain.job import Snapshot
+    from mcp_cloud_agents.domain.result import Artifact, Cause, JobResult, Verdict
 
 _COLOURS = {"passed": "green", "failed": "red", "incomplete": "yellow", "none": "yellow"}
-PASSED, FAILED, NOT_DONE = 0, 1, 3
+_MOST_FAILURES = 50
+_MESSAGE_CHARS = 300
 
 
 def show_job(view: JobView) -> int:
     """Print what is known of a job; returns the exit code that says how it went."""
-    answer = job_answer(view)
-    _line("job", f"{answer.job_id}  {answer.agent} on {answer.backend}: {answer.command}")
-    if answer.tree is not None:
-        dirty = "dirty" if answer.tree.dirty else "clean"
-        base = (answer.tree.base_commit or "no commit")[:12]
-        _line("tree", f"{answer.tree.tree[:12]} ({dirty}, on {base}), {answer.tree.files} files")
-        for warning in answer.tree.warnings:
-            _line("", warning, "yellow")
-    word = answer.verdict or answer.state or ""
-    colour = _COLOURS.get(word, "red" if not answer.ok else "")
-    _line("verdict" if answer.verdict else "state", f"{word}: {answer.summary}", colour)
-    _failures(answer)
-    if answer.error is not None:
-        for row in answer.error.excerpt or []:
-            _line("", row, "dim")
-        _line("next", answer.error.hint)
-    _isolation(answer)
-    for artifact in answer.artifacts or []:
-        _line("artifact", f"{artifact.name}  {artifact.size_bytes} bytes  {artifact.uri}")
-    for note in answer.notes or []:
-        _line("note", note, "yellow")
-    return exit_code(view, answer)
+    result, cause = view.result, view.status.cause
+    _line("job", f"{view.spec.id}  {view.spec.command}")
+    _show_tree(view.spec.snapshot)
+    verdict = result.verdict if result is not None else None
+    if verdict is not None:
+        _show_verdict(verdict)
+    if verdict is None or cause is not None:
+        _line("state", f"{view.status.state}: {_said(view)}", "red" if cause is not None else "")
+    if cause is not None:
+        _show_cause(cause)
+    if result is not None:
+        _show_result(result, view.spec.id)
+    if view.note:
+        _line("note", view.note, "yellow")
+    return exit_code(view)
 
 
-def exit_code(view: JobView, answer: JobAnswer) -> int:
-    """0 passed, the command's own code for plain commands, 1 otherwise, 3 when it is not done."""
+def exit_code(view: JobView) -> int:
+    """0 passed, the command's own code for plain commands, 1 failed, 3 when it is not done."""
     if not view.status.state.done:
         return NOT_DONE
-    if not answer.ok:
+    if view.status.state is not JobState.SUCCEEDED or view.result is None:
         return FAILED
-    if answer.verdict is not None:
-        return PASSED if answer.verdict == "passed" else FAILED
-    return answer.exit_code or PASSED
+    if view.result.verdict is not None:
+        return PASSED if view.result.verdict.outcome is VerdictOutcome.PASSED else FAILED
+    return view.result.exit_code or PASSED
 
 
-def _failures(answer: JobAnswer) -> None:
-    for failure in (answer.tests or {}).get("failures", []):
-        at = f"  {failure['at']}" if failure.get("at") else ""
-        _line("failed", f"{failure['id']}{at}", "red")
-        _line("", str(failure.get("message", "")), "dim")
+def _said(view: JobView) -> str:
+    if view.status.cause is not None:
+        return view.status.cause.message
+    if view.result is not None:
+        return f"the command ended with exit code {view.result.exit_code}"
+    return "it goes on"
 
 
-def _isolation(answer: JobAnswer) -> None:
-    if answer.isolation is None:
-        return
-    record = answer.isolation
-    limits = ", ".join(f"{name} {how}" for name, how in record.limits.items())
+def _show_tree(snapshot: Snapshot) -> None:
+    origin = snapshot.origin
+    base = f"on {origin.base_commit[:12]}" if origin.base_commit else "no commit yet"
+    state = "with changes" if origin.dirty else "clean"
+    sent = f"{snapshot.files} files, {snapshot.sent_bytes} bytes sent"
+    _line("tree", f"{snapshot.tree[:12]} ({state}, {base}), {sent}")
+    for warning in snapshot.warnings:
+        _line("", warning, "yellow")
+
+
+def _show_verdict(verdict: Verdict) -> None:
+    outcome = str(verdict.outcome)
+    _line("verdict", f"{outcome}: {verdict.summary}", _COLOURS[outcome])
+    for failure in verdict.failures[:_MOST_FAILURES]:
+        test = failure.test
+        at = f"  {test.file}:{test.line}" if test.file and test.line else f"  {test.file or ''}"
+        same = f"  and {failure.same - 1} more with this message" if failure.same > 1 else ""
+        _line("failed", f"{test.id}{at.rstrip()}{same}", "red")
+        _line("", test.message[:_MESSAGE_CHARS], "dim")
+    if len(verdict.failures) > _MOST_FAILURES:
+        _line("", f"and {len(verdict.failures) - _MOST_FAILURES} more: see junit.xml")
+
+
+def _show_cause(cause: Cause) -> None:
+    for row in cause.excerpt:
+        _line("", row, "dim")
+    _line("next", cause.hint)
+
+
+def _show_result(result: JobResult, job_id: str) -> None:
+    record, took = result.isolation, result.timings
+    limits = ", ".join(f"{name} {how}" for name, how in record.limits)
     _line("isolation", f"{record.level} ({record.driver}), network {record.run_network}; {limits}")
+    _line("time", f"set-up {took.setup_s:.1f} s ({result.environment}), run {took.run_s:.1f} s")
+    for artifact in result.artifacts:
+        _show_artifact(artifact, job_id)
+    if result.patch is not None:
+        change = f"{result.patch.files} files, +{result.patch.insertions} -{result.patch.deletions}"
+        _line("patch", f"{change}; apply it with: git apply {_path(job_id, 'patch.diff')}")
+        for path, reason in result.patch.refused:
+            _line("", f"left out: {path} ({reason})", "yellow")
+        for path in result.patch.sensitive:
+            _line("", f"look at it first, tools obey it: {path}", "yellow")
+    for note in (*record.notes, *result.notes):
+        _line("note", note, "yellow")
+
+
+def _show_artifact(artifact: Artifact, job_id: str) -> None:
+    _line("file", f"{_path(job_id, artifact.name)}  {artifact.size_bytes} bytes")
+
+
+def _path(job_id: str, name: str) -> str:
+    from mcp_cloud_agents.settings import load
+    from mcp_cloud_agents.storage.state_folder import StateFolder
+
+    return os.path.join(StateFolder(load().state_dir).jobs, job_id, "artifacts", name)
 
 
 def _line(label: str, text: str, style: str = "") -> None:
-    if not text:
-        return
-    out.print(Text.assemble((f"{label:<10}", "bold"), (text, style)))
+    from rich.text import Text
+
+    if text:
+        shown = render_text(text).replace("\n", "\n" + " " * 10)
+        out().print(Text.assemble((f"{label:<10}", "bold"), (shown, style)))

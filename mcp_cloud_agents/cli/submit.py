@@ -7,42 +7,69 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcp_cloud_agents.cli.attach import follow
-from mcp_cloud_agents.cli.session import err, print_json, run
+from mcp_cloud_agents.cli.follow import follow
+from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write
 from mcp_cloud_agents.cli.show import exit_code, show_job
 from mcp_cloud_agents.delegation.request import Request
+from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.ports.planner import Wish
-from mcp_cloud_agents.server.follow_up import seconds_of
-from mcp_cloud_agents.server.views import job_answer
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.request import JobView
     from mcp_cloud_agents.delegation.runner import JobRunner
 
-app = typer.Typer(help="Start a job on the working tree.", no_args_is_help=True)
+app = typer.Typer(
+    help="Start a job on the working tree and follow it. Ctrl-C leaves the job alone.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_MOST_MINUTES = 1_440
+
+
+def _seconds(minutes: float | None) -> int | None:
+    if minutes is None:
+        return None
+    if not 0 < minutes <= _MOST_MINUTES:
+        raise typer.BadParameter(f"{minutes:g} is not above 0 and at most {_MOST_MINUTES}.")
+    return max(1, round(minutes * 60))
+
 
 Timeout = Annotated[
-    float | None, typer.Option("--timeout-minutes", help="Wall clock limit of the run.")
+    float | None,
+    typer.Option(
+        "--timeout-minutes",
+        metavar="MINUTES",
+        help="Wall clock limit of the run, up to 1440.  [default: 30]",
+        show_default=False,
+    ),
 ]
 Workspace = Annotated[
-    str | None, typer.Option("--workspace", help="A path in the worktree; default: here.")
+    str | None,
+    typer.Option("--workspace", metavar="PATH", help="A path in the worktree; default: here."),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew though equal work is running.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Start a new job though the same work is under way.")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it alone.")]
-Json = Annotated[bool, typer.Option("--json", help="Wait silently, then print the envelope.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Wait silently, then print the result as one JSON object.")
+]
 Key = Annotated[
-    str | None, typer.Option("--idempotency-key", help="The same key is always the same job.")
+    str | None,
+    typer.Option("--idempotency-key", metavar="KEY", help="The same key is always the same job."),
 ]
 
 
 @app.command("tests")
 def tests(  # noqa: PLR0913  a command's parameters are its options
     command: Annotated[
-        str | None, typer.Argument(help="Shell command; default: found from the tree.")
+        str | None,
+        typer.Argument(help="Shell command line, in quotes; default: found from the tree."),
     ] = None,
     path: Annotated[
-        list[str] | None, typer.Option("--path", help="Only these tests (repeatable).")
+        list[str] | None,
+        typer.Option("--path", metavar="PATH", help="Only these tests; may be repeated."),
     ] = None,
     timeout_minutes: Timeout = None,
     workspace: Workspace = None,
@@ -52,12 +79,12 @@ def tests(  # noqa: PLR0913  a command's parameters are its options
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Run the tests of the working tree in a sandboxed job."""
+    """Run the tests of the working tree in a sandboxed job. Exit code 0 only when they passed."""
     wish = Wish(
         kind=Kind.TESTS,
         command=command,
         paths=tuple(path or ()),
-        timeout_s=seconds_of(timeout_minutes),
+        timeout_s=_seconds(timeout_minutes),
     )
     request = _request("run_tests_cloud", wish, workspace, key, fresh=fresh)
     _submit(request, detach=detach, json=json)
@@ -65,7 +92,7 @@ def tests(  # noqa: PLR0913  a command's parameters are its options
 
 @app.command("command")
 def command(  # noqa: PLR0913  a command's parameters are its options
-    command: Annotated[str, typer.Argument(help="Shell command line.")],
+    command: Annotated[str, typer.Argument(help="Shell command line, in quotes.")],
     timeout_minutes: Timeout = None,
     workspace: Workspace = None,
     key: Key = None,
@@ -74,8 +101,8 @@ def command(  # noqa: PLR0913  a command's parameters are its options
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Run a command on a copy of the working tree in a sandboxed job."""
-    wish = Wish(kind=Kind.COMMAND, command=command, timeout_s=seconds_of(timeout_minutes))
+    """Run a command on a copy of the working tree in a sandboxed job. Its exit code is ours."""
+    wish = Wish(kind=Kind.COMMAND, command=command, timeout_s=_seconds(timeout_minutes))
     request = _request("run_in_sandbox", wish, workspace, key, fresh=fresh)
     _submit(request, detach=detach, json=json)
 
@@ -96,18 +123,23 @@ def _submit(request: Request, *, detach: bool, json: bool) -> None:
     async def work(runner: JobRunner) -> int:
         view = await runner.submit(request)
         if detach:
-            print_json(
-                job_answer(view).model_dump_json(exclude_none=True) if json else view.spec.id
-            )
-            return 0
+            write(_envelope(view) if json else f"{view.spec.id}\n")
+            return PASSED
         if json:
             return _printed(await _silently(runner, view))
-        err.print(
-            f"job {view.spec.id}; attach again any time: mcp-cloud-agents attach {view.spec.id}"
-        )
+        say(f"job {view.spec.id}; attach again any time: mcp-cloud-agents attach {view.spec.id}")
+        if view.note:
+            say(view.note)
         return show_job(await follow(runner, view.spec.id))
 
-    raise typer.Exit(run(work))
+    async def work_as_json(runner: JobRunner) -> int:
+        try:
+            return await work(runner)
+        except AgentsError as exc:
+            write(_refusal(exc))
+            return REFUSED
+
+    raise typer.Exit(run(work_as_json if json else work))
 
 
 async def _silently(runner: JobRunner, view: JobView) -> JobView:
@@ -117,6 +149,21 @@ async def _silently(runner: JobRunner, view: JobView) -> JobView:
 
 
 def _printed(view: JobView) -> int:
-    answer = job_answer(view)
-    print_json(answer.model_dump_json(exclude_none=True))
-    return exit_code(view, answer)
+    write(_envelope(view))
+    return exit_code(view)
+
+
+def _envelope(view: JobView) -> str:
+    """The same JSON that the tools answer."""
+    from mcp_cloud_agents.server.views import job_answer  # imports the MCP SDK: 0.7 s
+
+    return f"{job_answer(view).model_dump_json(exclude_none=True)}\n"
+
+
+def _refusal(exc: AgentsError) -> str:
+    from mcp_cloud_agents.server.answers import Answer
+    from mcp_cloud_agents.server.calls import problem_of
+
+    problem = problem_of(exc)
+    answer = Answer(ok=False, summary=problem.message, next=problem.hint, error=problem)
+    return f"{answer.model_dump_json(exclude_none=True)}\n"

@@ -94,6 +94,7 @@ def _outcome(report: TestReport, counts: Counts, exit_code: int | None) -> Verdi
 def _summary(
     report: TestReport, outcome: VerdictOutcome, counts: Counts, exit_code: int | None
 ) -> str:
+    problem = " ".join(report.problem.split()).rstrip(".")[:500]
     match outcome:
         case VerdictOutcome.PASSED:
             return f"{_tests(counts.passed)} passed{_aside(counts)}."
@@ -107,10 +108,10 @@ def _summary(
                 "plugin, a later command)."
             )
         case VerdictOutcome.INCOMPLETE:
-            why = report.problem.rstrip(".") or "The run ended before all tests had"
+            why = problem or "The run ended before all tests had"
             return f"{why}: {counts.passed} passed{_aside(counts)}{_lost(report, counts)}."
-        case VerdictOutcome.NONE if report.problem:
-            return f"No test was reported: {report.problem.rstrip('.')}."
+        case VerdictOutcome.NONE if problem:
+            return f"No test was reported: {problem}."
         case VerdictOutcome.NONE if counts.skipped:
             return f"No test ran: {_tests(counts.skipped)} skipped."
         case VerdictOutcome.NONE:

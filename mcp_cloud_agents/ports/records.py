@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from mcp_cloud_agents.domain.job import JobSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mcp_cloud_agents.domain.job import JobId
 
 
@@ -43,6 +45,10 @@ class Records(Protocol):
 
     def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
         """Newest first; of one worktree (its top folder), or of all."""
+        ...
+
+    def forget(self, job_ids: Sequence[JobId]) -> None:
+        """Drop jobs from the index; ids that are not in it are passed over."""
         ...
 
     def same_work(self, digest: str) -> tuple[Record, ...]:

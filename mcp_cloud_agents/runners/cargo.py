@@ -43,6 +43,8 @@ class CargoRunner:
         if any(call.piped for call, _ in calls):
             return Instrumented(command=command, notes=(_NOTE,))
         for call, at in reversed(calls):
+            for word in reversed(_quiet(call)):  # dots do not name tests
+                command = command[: word.start] + command[word.end :]
             if "--no-fail-fast" not in call.arguments:
                 command = shell.insert(command, call.words[at].end, "--no-fail-fast")
         return Instrumented(command=command)
@@ -65,7 +67,7 @@ class CargoRunner:
             cases=tuple(self._case(test) for test in output.tests.values()),
             complete=output.closed,
             expected=max(output.expected, len(output.tests)),
-            problem="More tests than are kept." if output.overflowed else "",
+            problem=_problem(output),
         )
 
     def _case(self, test: RustTest) -> TestCase:
@@ -78,7 +80,7 @@ class CargoRunner:
         return TestCase(
             id=untrusted.name(test.id),
             outcome=outcome,
-            file=place[0] if place else untrusted.inside(test.source, tree=self._inside.tree),
+            file=place[0] if place else untrusted.inside(test.file, tree=self._inside.tree),
             line=place[1] if place else None,
             kind=_kind(message) if bad else None,
             message=untrusted.message(message),
@@ -87,6 +89,14 @@ class CargoRunner:
 
 
 _NOTE = "The output of cargo test is piped: it cannot be read as a report; pass a plain cargo test."
+
+
+def _problem(output: CargoOutput) -> str:
+    if output.overflowed:
+        return "More tests than are kept"
+    if output.died and not output.closed:
+        return f"A test program was killed ({untrusted.name(output.died)})"
+    return ""
 
 
 def _test_at(call: shell.Call) -> int | None:
@@ -100,6 +110,13 @@ def _test_at(call: shell.Call) -> int | None:
         if not word.startswith(("+", "-")):
             return None
     return None
+
+
+def _quiet(call: shell.Call) -> list[shell.Word]:
+    """The words that tell cargo (not the test programs, behind `--`) to print less."""
+    values = [word.value for word in call.words]
+    own = call.words[: values.index("--")] if "--" in values else call.words
+    return [word for word in own[call.at + 2 :] if word.value in ("-q", "--quiet")]
 
 
 def _message(shown: list[str]) -> str:

@@ -16,8 +16,10 @@ _TEST = re.compile(
     r"^test (?P<path>\S.*?)(?: - should panic)? \.\.\. (?P<result>ok|FAILED|ignored)\b"
 )
 _SECTION = re.compile(r"^---- (?P<path>\S.*) std(?:out|err) ----$")
+_DIED = re.compile(r"^\s*process didn't exit successfully: .*\((?P<how>signal: [^()]*)\)")
 _RESULT = re.compile(r"^test result: ")
 _ERROR = re.compile(r"^error(?:\[E\d+\])?: ")
+_DOC = "doc-tests"
 _KEPT_LINES = 60
 _KEPT_TOTAL = 16 << 20
 
@@ -27,7 +29,7 @@ class RustTest:
     """One test; `id` is crate, source of its target, and path."""
 
     id: str
-    source: str
+    file: str
     result: str
     output: list[str] = field(default_factory=list[str])
 
@@ -40,6 +42,8 @@ class CargoOutput:
         self.blocks = 0
         self.expected = 0
         self.overflowed = False
+        self.died = ""
+        """How a test program was ended by the system, e.g. `signal: 11, SIGSEGV: ...`."""
         self._results = 0
         self._lines = OutputLines()
         self._crate, self._source = "", ""
@@ -84,6 +88,8 @@ class CargoOutput:
             self._add(test["path"], test["result"])
         elif line == "failures:":
             self._open = None
+        elif died := _DIED.match(line):
+            self.died = died["how"]
         elif self._open is not None:
             self._keep(self._open, line)
         elif _ERROR.match(line) and len(self._errors) < 20:
@@ -92,7 +98,7 @@ class CargoOutput:
     def _begin(self, target: re.Match[str]) -> None:
         groups = target.groupdict()
         self._crate = re.sub(r"-[0-9a-f]{16}$", "", groups["crate"])
-        self._source = groups.get("source") or "doc-tests"
+        self._source = groups.get("source") or _DOC
         self._open = None
 
     def _id(self, path: str) -> str:
@@ -102,7 +108,8 @@ class CargoOutput:
         if len(self.tests) >= untrusted.MAX_CASES:
             self.overflowed = True
             return
-        test = RustTest(self._id(path), self._source, result)
+        file = path.split(" - ")[0] if self._source == _DOC else self._source
+        test = RustTest(self._id(path), file, result)
         known = self.tests.get(test.id)
         if known is None or result == "FAILED":  # the same name twice: the worse one counts
             self.tests[test.id] = test

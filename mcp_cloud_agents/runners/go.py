@@ -23,6 +23,7 @@ _FRAMES = (
     re.compile(r"^\s*(?P<path>[^\s:]+\.go):(?P<line>\d+)(?::\d+)?:"),
     re.compile(r"^\t(?P<path>/[^\s:]+\.go):(?P<line>\d+)"),
 )
+_SAID = re.compile(r"^\s*\S+\.go:\d+(?::\d+)?: ?")
 _NOISE = re.compile(r"^\s*(?:===|---) ")
 
 
@@ -75,7 +76,7 @@ class GoRunner:
         folders = _folders(report.read(_PACKAGES, _MAX_BYTES) or b"")
         tests, events = self._events.tests(), self._events
         cases = [self._case(test, folders) for test in tests if test.action]
-        cases += list(self._broken(folders))
+        cases += list(self._broken())
         unfinished = [_id(test) for test in tests if not test.action]
         problem = "" if events.seen else "go left no report"
         return TestReport(
@@ -87,57 +88,47 @@ class GoRunner:
 
     def _case(self, test: GoTest, folders: Mapping[str, str]) -> TestCase:
         outcome = _OUTCOMES[test.action]
+        duration_s = untrusted.seconds(test.elapsed_s)
+        if outcome is not Outcome.FAILED:
+            return TestCase(id=_id(test), outcome=outcome, duration_s=duration_s)
         text = test.output.text()
-        place = self._place(text, test.package, folders)
         shown = [line for line in untrusted.lines(text) if line and not _NOISE.match(line)]
-        bad = outcome is Outcome.FAILED
-        message = _message(shown) if bad else ""
+        news = _news(shown)
+        tree = self._inside.tree
+        place = untrusted.first_frame(
+            "\n".join(news), _FRAMES, tree=tree, base=folders.get(test.package, tree)
+        )
         return TestCase(
             id=_id(test),
             outcome=outcome,
-            duration_s=untrusted.seconds(test.elapsed_s),
-            file=place[0] if bad and place else None,
-            line=place[1] if bad and place else None,
-            kind=_kind(text) if bad else None,
-            message=untrusted.message(message),
-            details=tuple(shown[: untrusted.MAX_DETAILS]) if bad else (),
+            duration_s=duration_s,
+            file=place[0] if place else None,
+            line=place[1] if place else None,
+            kind=_kind(text),
+            message=_message(news),
+            details=tuple(shown[: untrusted.MAX_DETAILS]),
         )
 
-    def _broken(self, folders: Mapping[str, str]) -> Iterator[TestCase]:
+    def _broken(self) -> Iterator[TestCase]:
         """Packages that did not build, or failed with no failing test to show for it."""
         for package, output in self._events.broken():
             shown = [line for line in untrusted.lines(output) if line and not line.startswith("#")]
-            place = self._place(output, package, folders)
+            place = untrusted.first_frame(output, _FRAMES, tree=self._inside.tree)
             yield TestCase(
                 id=untrusted.name(package),
                 outcome=Outcome.ERROR,
                 file=place[0] if place else None,
                 line=place[1] if place else None,
                 kind=FailureKind.COLLECTION,
-                message=untrusted.message(_message(shown)),
+                message=_message(shown[:1]),
                 details=tuple(shown[: untrusted.MAX_DETAILS]),
             )
-
-    def _place(self, text: str, package: str, folders: Mapping[str, str]) -> tuple[str, int] | None:
-        """Test output names files relative to the package, the compiler relative to the module."""
-        tree, folder = self._inside.tree, folders.get(package.split(" ")[0], "")
-        for base in filter(None, (folder, tree)):
-            place = untrusted.first_frame(text, _FRAMES, tree=tree, base=base)
-            if place is not None and (base != folder or not _from_top(text, place, folder, tree)):
-                return place
-        return None
 
 
 _NOTE = (
     "go test is piped, or called several times: its output cannot be read as a report; "
     "pass one plain 'go test'."
 )
-
-
-def _from_top(text: str, place: tuple[str, int], folder: str, tree: str) -> bool:
-    """Whether the place was named relative to the top already (the compiler does)."""
-    below = folder[len(tree) + 1 :]
-    return bool(below) and place[0].startswith(f"{below}/{below}/") and below in text
 
 
 def _is_run(call: shell.Call) -> bool:
@@ -163,9 +154,17 @@ def _folders(data: bytes) -> dict[str, str]:
     return found
 
 
-def _message(shown: list[str]) -> str:
-    told = next((line for line in shown if line.startswith("panic: ")), shown[0] if shown else "")
-    return re.sub(r"^\s*\S+\.go:\d+(?::\d+)?: ", "", told)
+def _news(shown: list[str]) -> list[str]:
+    """From the panic on, else from the last thing the test said: what it logged comes before."""
+    said = [at for at, line in enumerate(shown) if _SAID.match(line)]
+    panics = (at for at, line in enumerate(shown) if line.startswith("panic: "))
+    return shown[next(panics, said[-1] if said else 0) :]
+
+
+def _message(news: list[str]) -> str:
+    if news and news[0].startswith("panic: "):
+        return untrusted.message(news[0])
+    return untrusted.message(_SAID.sub("", "\n".join(news[:6])))
 
 
 def _kind(text: str) -> FailureKind:

@@ -16,6 +16,10 @@ _BROKEN = re.compile(rb"^FAIL\s+(?P<package>\S+) \[(?:build|setup) failed\]")
 _HEAD = re.compile(rb"^# (?P<package>\S+)")
 
 
+_LATE = re.compile(r"\S--- (?P<end>PASS|FAIL|SKIP): (?P<name>\S+) \(")
+_PANIC = re.compile(r"^panic: ")
+
+
 @dataclass(frozen=True, slots=True)
 class _Event:
     Action: str  # go's names
@@ -101,7 +105,8 @@ class GoEvents:
 
     def broken(self) -> list[tuple[str, str]]:
         """Packages without a report of their own tests, with their output."""
-        failing = {test.package for test in self._tests.values() if test.action != "pass"}
+        ends = ("fail", "")
+        failing = {test.package for test in self._tests.values() if test.action in ends}
         named = dict(self._broken)
         for package, end in self._packages.items():
             if end == "fail" and package not in failing:
@@ -146,6 +151,7 @@ class GoEvents:
         elif (test := self._test(event)) is not None:
             if event.Action == "output":
                 self._keep(test.output, event.Output)
+                test.action = test.action or _said_end(event.Output, test.name)
             elif event.Action in ("pass", "fail", "skip"):
                 test.action, test.elapsed_s = event.Action, event.Elapsed
 
@@ -175,6 +181,18 @@ class GoEvents:
     def _keep(self, kept: Kept, text: str) -> None:
         if self._room > 0:
             self._room -= kept.add(text)
+
+
+def _said_end(output: str, name: str) -> str:
+    """How a test ended that go sends no event for.
+
+    It panicked (a time-out included), or its output had no line feed before go's own line
+    (go before 1.20).
+    """
+    if _PANIC.match(output):
+        return "fail"
+    late = _LATE.search(output[:4_000])
+    return late["end"].lower() if late and late["name"] == name else ""
 
 
 _DECODER = msgspec.json.Decoder(_Event)

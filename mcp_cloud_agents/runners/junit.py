@@ -35,6 +35,11 @@ class Entry:
     text: str = ""
     type: str = ""
 
+    @property
+    def titled(self) -> str:
+        """The message with the exception's name in front, where the runner keeps them apart."""
+        return f"{self.type}: {self.message}" if self.type.endswith("Error") else self.message
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:

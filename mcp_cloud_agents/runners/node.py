@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "package.json"
 FRAMES = (
-    re.compile(r"\((?:file://)?(?P<path>/[^()]+?):(?P<line>\d+):\d+\)"),
+    re.compile(r"\((?:file://)?(?P<path>(?!node:|<)[^()]+?):(?P<line>\d+):\d+\)"),
     re.compile(
         r"^\s*(?:at(?: async)?|\u276f) (?:[^\s()]+ )?(?:file://)?(?P<path>[^\s():]+):(?P<line>\d+):\d+"
     ),

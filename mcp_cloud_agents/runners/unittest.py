@@ -98,7 +98,7 @@ class UnittestRunner:
             file=place[0] if bad and place else file,
             line=(place[1] if place else entry.line) if bad else None,
             kind=_kind(entry, not_loaded=not_loaded) if bad else None,
-            message=untrusted.message(text[-1] if not_loaded else _message(entry)),
+            message=untrusted.message(text[-1] if not_loaded else entry.titled),
             details=untrusted.around(text, r"\w*Error\b") if bad else (),
         )
 
@@ -108,11 +108,6 @@ _NOTE = "Several runs of unittest in one command: there is no report; pass one r
 
 def _is_run(call: shell.Call) -> bool:
     return call.module and call.name == "unittest"
-
-
-def _message(entry: junit.Entry) -> str:
-    """With the exception's name in front, which xmlrunner keeps apart."""
-    return f"{entry.type}: {entry.message}" if entry.type.endswith("Error") else entry.message
 
 
 def _kind(entry: junit.Entry, *, not_loaded: bool) -> FailureKind:

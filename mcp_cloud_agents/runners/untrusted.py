@@ -35,7 +35,9 @@ def message(text: str) -> str:
 
 def lines(text: str) -> list[str]:
     """The lines of a failure's text, each at most 400 characters."""
-    return [_cut(line.rstrip(), _LINE_CHARS) for line in _plain(text).strip("\n").split("\n")]
+    return [
+        _cut(line.rstrip(), _LINE_CHARS) for line in _plain(text).rstrip().strip("\n").split("\n")
+    ]
 
 
 def around(found: list[str], marks: str) -> tuple[str, ...]:

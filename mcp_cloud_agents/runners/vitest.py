@@ -70,10 +70,10 @@ class VitestRunner:
             file=place[0] if bad and place else file,
             line=place[1] if bad and place else None,
             kind=_kind(entry, not_loaded=not_loaded) if bad else None,
-            message=untrusted.message(entry.message),
+            message=untrusted.message(entry.titled),
             details=tuple(untrusted.lines(entry.text)[: untrusted.MAX_DETAILS]) if bad else (),
         )
 
 
 def _kind(entry: junit.Entry, *, not_loaded: bool) -> FailureKind:
-    return FailureKind.COLLECTION if not_loaded else node.kind(entry.text or entry.message)
+    return FailureKind.COLLECTION if not_loaded else node.kind(entry.titled)

@@ -48,11 +48,13 @@ _STARTS_WITHIN_S = 60.0
 class HostPlan:
     """What a worker needs to know of this machine; made by the server, never by a repository."""
 
-    repositories: str
-    environments: str
-    queue: str
+    state: str
+    """The state folder."""
     uv: str
+    """The uv program."""
     concurrent_jobs: int
+    keep_days: int
+    keep_gib: int
     owner: int | None
     """Uid that owns what sandboxed commands may write; None: the worker's own."""
     setup_env: tuple[tuple[str, str], ...] = ()

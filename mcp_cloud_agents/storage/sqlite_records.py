@@ -16,7 +16,7 @@ from mcp_cloud_agents.domain.job import JobSpec
 from mcp_cloud_agents.ports.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from mcp_cloud_agents.domain.job import JobId
 
@@ -90,6 +90,11 @@ class SqliteRecords:
                 (workspace, limit),
             ).fetchall()
         return tuple(map(_record, rows))
+
+    def forget(self, job_ids: Sequence[JobId]) -> None:
+        """See the port."""
+        with self._connection() as db, db:
+            db.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id in job_ids])
 
     def same_work(self, digest: str) -> tuple[Record, ...]:
         """See the port."""

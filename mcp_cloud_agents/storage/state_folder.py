@@ -4,6 +4,7 @@ state/
   VERSION             the layout's version; a newer one is refused, never guessed at
   records.sqlite      the index of jobs
   jobs/<id>/          one job (job_folder.py)
+  tidied              when old jobs and environments were last removed
   queue/              tickets of jobs that wait or run
   snapshots/          private git dirs, one a worktree
   repositories/       our object stores, one a repository
@@ -34,6 +35,7 @@ class StateFolder:
         self.environments = os.path.join(path, "environments")
         self.tools = os.path.join(path, "tools")
         self.records = os.path.join(path, "records.sqlite")
+        self.tidied = os.path.join(path, "tidied")
 
     def open(self, *, shared: bool) -> None:
         """Create what is missing and check the version.

@@ -25,6 +25,8 @@ from mcp_cloud_agents.storage.environments import remove_tree
 from mcp_cloud_agents.storage.folder_desk import FolderDesk
 from mcp_cloud_agents.storage.job_folder import JobFolder
 from mcp_cloud_agents.storage.queue import Ticket
+from mcp_cloud_agents.storage.state_folder import StateFolder
+from mcp_cloud_agents.worker.housekeeping import tidy
 from mcp_cloud_agents.worker.job import Job
 from mcp_cloud_agents.worker.places import Places
 
@@ -60,6 +62,7 @@ def supervise(path: str, ready: int) -> None:
     _work(folder, spec, host, desk)
     for name in _WORKING:
         remove_tree(folder.file(name))
+    tidy(StateFolder(host.state), host)
 
 
 def _take_lock(path: str) -> int:
@@ -77,7 +80,7 @@ def _take_lock(path: str) -> int:
 
 def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) -> None:
     started_at = time.monotonic()
-    ticket = Ticket(host.queue, spec.id)
+    ticket = Ticket(StateFolder(host.state).queue, spec.id)
     job = Job(spec, _places(folder, host), desk)
     try:
         if not _my_turn(ticket, host, desk):
@@ -95,10 +98,11 @@ def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) ->
 
 
 def _places(folder: JobFolder, host: HostPlan) -> Places:
+    state = StateFolder(host.state)
     return Places(
         job=folder.path,
-        repositories=host.repositories,
-        environments=host.environments,
+        repositories=state.repositories,
+        environments=state.environments,
         uv=host.uv,
         owner=host.owner,
         setup_env=host.setup_env,

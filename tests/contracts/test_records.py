@@ -93,6 +93,14 @@ def test_equal_work_is_found_by_its_digest(records: Records) -> None:
     assert records.same_work("x") == (newest, record(1, digest="x"))
 
 
+def test_a_forgotten_job_is_gone_and_its_key_is_free(records: Records) -> None:
+    records.claim(record(1, key="k"))
+    records.claim(record(2))
+    records.forget([JobId("j1"), JobId("junknown")])
+    assert records.latest(workspace=None, limit=9) == (record(2),)
+    assert records.claim(record(3, key="k")).spec.id == "j3"
+
+
 def test_odd_text_in_a_command_survives(records: Records) -> None:
     base = record(1)
     odd = replace(base, spec=replace(base.spec, command="printf 'é\n\\u0000 \"'"))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 
 from mcp_cloud_agents.domain.job import Snapshot
+from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.snapshots.screen import ScreenRules
 from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
 from mcp_cloud_agents.worker.boxed_git import BoxedGit

@@ -17,9 +17,7 @@ from mcp_cloud_agents.domain.status import JobStatus
 from mcp_cloud_agents.storage.job_folder import HostPlan, JobFolder, all_specs, this_supervisor
 
 SpecFactory = Callable[..., JobSpec]
-HOST = HostPlan(
-    repositories="/r", environments="/e", queue="/q", uv="/uv", concurrent_jobs=2, owner=None
-)
+HOST = HostPlan(state="/s", uv="/uv", concurrent_jobs=2, keep_days=30, keep_gib=10, owner=None)
 RUNNING = JobStatus(
     state=JobState.RUNNING, history=((JobState.QUEUED, 1.0), (JobState.RUNNING, 2.0))
 )

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 
 from mcp_cloud_agents.domain.errors import BackendFailed
 from mcp_cloud_agents.domain.patch import Patch
+from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.snapshots.screen import ScreenRules
 from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
 from mcp_cloud_agents.worker.boxed_git import BoxedGit

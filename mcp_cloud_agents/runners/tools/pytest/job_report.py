@@ -93,7 +93,7 @@ class _Lines:
         if report.when != "call" and report.outcome == "passed":
             return
         crash = getattr(report.longrepr, "reprcrash", None)
-        text = crash.message if crash is not None else _text(report.longrepr)
+        text = crash.message if crash is not None else _text(report)
         self.put(
             id=report.nodeid,
             phase=report.when,
@@ -110,9 +110,10 @@ class _Lines:
         self.put(finish=int(exitstatus))
 
 
-def _text(longrepr: Any) -> str:
+def _text(report: Any) -> str:
     """What there is without a traceback; a skip is a triple of path, line and reason."""
-    return str((longrepr[2] if type(longrepr) is tuple else longrepr) or "")
+    triple = isinstance(report.longrepr, tuple)
+    return str((report.longrepr[2] if triple else report.longrepr) or "")
 
 
 def _frames(longrepr: Any, crash: Any) -> list[list[Any]]:
