@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import sys
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command that the arguments name."""
-    if sys.argv[1:] == ["serve"]:
-        _serve()
-    else:
-        from mcp_cloud_agents.cli.app import app
+    try:
+        if sys.argv[1:] == ["serve"]:
+            _serve()
+        else:
+            from mcp_cloud_agents.cli.app import start
 
-        app()
+            start()
+    except KeyboardInterrupt:  # also while modules are imported: no traceback
+        sys.exit(_INTERRUPTED)
 
 
 def _serve() -> None:
@@ -29,6 +34,8 @@ def _serve() -> None:
 
     gc.freeze()
     gc.enable()
+    if sys.stdin is not None and sys.stdin.isatty():
+        sys.stderr.write("serving MCP on stdin and stdout, for a client; Ctrl-C ends it\n")
     serve_stdio()
 
 

@@ -2,8 +2,10 @@
 
 Run it after a change: `.venv/bin/python scripts/build_seccomp.py [FOLDER]`. A test builds them
 again and compares, where libseccomp has the version in `BUILT_WITH`: another one may lay the same
-rules out in other code. What the filters do is tested by attacks, with any version. The lists follow facts about kernel surface that a test suite never needs: mounts and
-namespaces, other processes, kernel interfaces, the machine itself, odd socket families.
+rules out in other code. What the filters do is tested by attacks, with any version.
+
+The lists follow facts about kernel surface that a test suite never needs: mounts and namespaces,
+other processes, kernel interfaces, the machine itself, odd socket families.
 """
 
 from __future__ import annotations

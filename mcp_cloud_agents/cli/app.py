@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mcp_cloud_agents.cli import attach, cancel, doctor, init, jobs, logs, schemas, submit
-from mcp_cloud_agents.cli.session import REFUSED, say
+from mcp_cloud_agents.cli.session import CLOSED, REFUSED, say, silence_stdout
 
 _EXITS = (
     "Exit codes: 0 passed, or the command's own; 1 failed; 2 refused or wrong usage; 3 not done; "
@@ -74,3 +74,18 @@ app.command("cancel")(cancel.cancel)
 app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
 app.command("schemas")(schemas.schemas)
+
+
+def start() -> None:
+    """Run the command that the arguments name. A reader of stdout that went away is no error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # started with it closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  as long as the process
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        sys.exit(CLOSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PASSED, FAILED, REFUSED, NOT_DONE, INTERRUPTED = 0, 1, 2, 3, 130
-_CLOSED = 128 + 13
+CLOSED = 128 + 13
 """What a shell reports of a program whose reader went away (SIGPIPE)."""
 
 
@@ -36,8 +37,9 @@ def out() -> Console:
 
 def say(text: str) -> None:
     """A line for the person, beside the output."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def write(text: str) -> None:
@@ -61,7 +63,8 @@ def run(work: Callable[[JobRunner], Awaitable[T]], *, leaving: str = "") -> T:
         say(leaving or "interrupted; jobs that were started go on")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        leave_quietly()
+        silence_stdout()
+        raise typer.Exit(CLOSED) from None
     return done
 
 
@@ -86,7 +89,6 @@ def hint_of(exc: AgentsError) -> str:
     return exc.hint
 
 
-def leave_quietly() -> NoReturn:
-    """End because the reader of stdout is gone (`| head -1`); nothing is left to flush."""
+def silence_stdout() -> None:
+    """Nothing more can be written, and the interpreter's own last flush shall not complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(_CLOSED)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
+
+import anyio.to_thread
 
 from mcp_cloud_agents.domain.rendering import render
 
@@ -107,19 +110,21 @@ async def search(
     Raises UnknownJob.
     """
     data = await _whole(source, job_id)
+    look = partial(_search, data, text.lower(), around=around, most=most, offset=offset)
+    return await anyio.to_thread.run_sync(look)  # a second of work for a log at its cap
+
+
+def _search(data: bytes, text: str, *, around: int, most: int, offset: int) -> LogSearch:
     rows = data.split(b"\n")
     starts = _starts(rows)
-    hits = [
-        number
-        for number, row in enumerate(rows)
-        if starts[number] >= offset and text.lower() in render(row).lower()
-    ]
-    kept = hits[:most]
-    return LogSearch(
-        matches=tuple(_match(rows, starts, number, around) for number in kept),
-        cursor=starts[hits[most]] if len(hits) > most else None,
-        size=len(data),
-    )
+    matches: list[LogMatch] = []
+    for number, row in enumerate(rows):
+        if starts[number] < offset or text not in render(row).lower():
+            continue
+        if len(matches) == most:
+            return LogSearch(matches=tuple(matches), cursor=starts[number], size=len(data))
+        matches.append(_match(rows, starts, number, around))
+    return LogSearch(matches=tuple(matches), cursor=None, size=len(data))
 
 
 async def _whole(source: LogSource, job_id: JobId) -> bytes:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _LOOK_AT_LEAST_EVERY_S = 2.0
 """A killed supervisor changes no file, so a look is due even when nothing was heard."""
+_GATHER_S = 0.02
+"""A job that prints a lot is one change, not a thousand looks a second."""
 
 
 async def observe(
@@ -34,6 +36,7 @@ async def observe(
             status = await backend.status(job_id)
             while not status.state.done:
                 await watch.changed(timeout_s=_LOOK_AT_LEAST_EVERY_S)
+                await anyio.sleep(_GATHER_S)
                 latest = await backend.status(job_id)
                 if latest != status:
                     status = latest

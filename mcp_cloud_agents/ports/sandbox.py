@@ -25,8 +25,12 @@ class Confined(Protocol):
         """End the whole process tree at once, daemonised children included. Idempotent."""
         ...
 
+    def oom_killed(self) -> bool:
+        """Whether the kernel ended a process of it for memory; also tells it after `wait`."""
+        ...
+
     def wait(self) -> int | None:
-        """Reap the ended sandbox.
+        """Reap the ended sandbox; no process of the command is left when it returns.
 
         Returns:
             The command's exit code as the sandbox saw it (128 + n for signal n, never forged by

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.runners import untrusted
 from mcp_cloud_agents.runners.output_lines import OutputLines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PANIC = re.compile(r"panicked at (?P<path>[^\s:',]+\.rs):(?P<line>\d+):\d+")
 _TARGET = re.compile(r"^ +Running (?:unittests )?(?P<source>\S+) \((?:.*/)?(?P<crate>[^/]+)\)$")
@@ -18,6 +22,7 @@ _TEST = re.compile(
 _SECTION = re.compile(r"^---- (?P<path>\S.*) std(?:out|err) ----$")
 _DIED = re.compile(r"^\s*process didn't exit successfully: .*\((?P<how>signal: [^()]*)\)")
 _RESULT = re.compile(r"^test result: ")
+_LIST = re.compile(r"^failures:$")
 _ERROR = re.compile(r"^error(?:\[E\d+\])?: ")
 _DOC = "doc-tests"
 _KEPT_LINES = 60
@@ -40,16 +45,25 @@ class CargoOutput:
     def __init__(self) -> None:
         self.tests: dict[str, RustTest] = {}
         self.blocks = 0
-        self.expected = 0
         self.overflowed = False
         self.died = ""
         """How a test program was ended by the system, e.g. `signal: 11, SIGSEGV: ...`."""
-        self._results = 0
+        self._announced, self._seen, self._results = 0, 0, 0
         self._lines = OutputLines()
         self._crate, self._source = "", ""
         self._open: RustTest | None = None
         self._errors: list[str] = []
         self._room = _KEPT_TOTAL
+        self._takers: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], None]], ...] = (
+            (_TARGET, self._begin),
+            (_DOCTESTS, self._begin),
+            (_RUNNING, self._running),
+            (_RESULT, self._result),
+            (_SECTION, self._section),
+            (_TEST, self._test),
+            (_LIST, self._list),
+            (_DIED, self._died),
+        )
 
     def feed(self, data: bytes) -> bytes:
         """See `runner.LogFilter`."""
@@ -67,6 +81,11 @@ class CargoOutput:
         """Whether each block of tests came to its end."""
         return 0 < self.blocks == self._results
 
+    @property
+    def expected(self) -> int:
+        """How many tests there are, with those that were announced and never told of."""
+        return len(self.tests) + max(self._announced - self._seen, 0)
+
     def error(self) -> str:
         """What the compiler said first."""
         return untrusted.message("\n".join(self._errors[:2]))
@@ -74,26 +93,33 @@ class CargoOutput:
     def _line(self, line: str) -> None:
         if len(line) > 4_000:  # none of ours is that long; bounds what a regex may look at
             return
-        if target := _TARGET.match(line) or _DOCTESTS.match(line):
-            self._begin(target)
-        elif running := _RUNNING.match(line):
-            self.blocks += 1
-            self.expected += min(int(running["count"]), untrusted.MAX_CASES)
-        elif _RESULT.match(line):
-            self._results += 1
-            self._open = None
-        elif section := _SECTION.match(line):
-            self._open = self.tests.get(self._id(section["path"]))
-        elif test := _TEST.match(line):
-            self._add(test["path"], test["result"])
-        elif line == "failures:":
-            self._open = None
-        elif died := _DIED.match(line):
-            self.died = died["how"]
-        elif self._open is not None:
+        for pattern, take in self._takers:
+            if (found := pattern.match(line)) is not None:
+                take(found)
+                return
+        if self._open is not None:
             self._keep(self._open, line)
         elif _ERROR.match(line) and len(self._errors) < 20:
             self._errors.append(line)
+
+    def _running(self, found: re.Match[str]) -> None:
+        self.blocks += 1
+        self._announced += min(int(found["count"]), untrusted.MAX_CASES)
+
+    def _result(self, found: re.Match[str]) -> None:
+        del found
+        self._results += 1
+        self._open = None
+
+    def _section(self, found: re.Match[str]) -> None:
+        self._open = self.tests.get(self._id(found["path"]))
+
+    def _list(self, found: re.Match[str]) -> None:
+        del found
+        self._open = None
+
+    def _died(self, found: re.Match[str]) -> None:
+        self.died = found["how"]
 
     def _begin(self, target: re.Match[str]) -> None:
         groups = target.groupdict()
@@ -104,10 +130,12 @@ class CargoOutput:
     def _id(self, path: str) -> str:
         return f"{self._crate} {self._source} {path}".strip()
 
-    def _add(self, path: str, result: str) -> None:
+    def _test(self, found: re.Match[str]) -> None:
+        self._seen += 1
         if len(self.tests) >= untrusted.MAX_CASES:
             self.overflowed = True
             return
+        path, result = found["path"], found["result"]
         file = path.split(" - ")[0] if self._source == _DOC else self._source
         test = RustTest(self._id(path), file, result)
         known = self.tests.get(test.id)

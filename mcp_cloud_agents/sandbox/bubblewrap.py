@@ -24,6 +24,7 @@ from mcp_cloud_agents.domain.sandbox import (
     Network,
     Probe,
 )
+from mcp_cloud_agents.sandbox import cgroup
 from mcp_cloud_agents.sandbox.bubblewrap_args import (
     CERTIFICATES,
     SYSTEM_PATH,

@@ -5,10 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mcp_cloud_agents.sandbox.processes import descendants, parent
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.sandbox.cgroup import Cgroup
+
+_TOLD_S = 10.0
+"""bubblewrap tells its child's pid about 3 ms after it was started."""
 _REAP_S = 30.0
 _MAX_STATUS_BYTES = 65_536
 
@@ -20,69 +28,106 @@ class ConfinedProcess:
         process: of bubblewrap itself.
         status: reading end of its `--json-status-fd`, owned from now on. The command does not
             inherit the other end, so it can forge nothing of what is read there.
+        group: the control group it runs in, owned from now on; None where there is none.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], status: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], status: int, group: Cgroup | None = None
+    ) -> None:
         self._process = process
         self._status = status
         os.set_blocking(status, False)
         self._said = b""
+        self._ended = False
+        self._group = group
+        self._oom_killed = False
         self._pidfd = os.pidfd_open(process.pid)
         self._init: int | None = None
-        self._init_pidfd: int | None = None
+        self._init_pidfd = -1
+        self._meet_init()
+
+    @property
+    def child_pid(self) -> int | None:
+        """Host pid of the sandbox's first process; None when bubblewrap could not make one."""
+        return self._init
 
     def fileno(self) -> int:
         """See the port."""
         return self._pidfd
 
     def pids(self) -> tuple[int, ...]:
-        """See the port."""
-        init = self._first_process()
-        return () if init is None else tuple(_tree(init))
+        """See the port. Of a process that ended no children are listed, so no foreign pid is."""
+        return () if self._ended else descendants(self._process.pid)
 
     def kill(self) -> None:
-        """See the port. The end of the first process of a pid namespace ends all others in it."""
-        if self._first_process() is not None and self._init_pidfd is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
-        self._process.kill()
+        """See the port. The end of the first process of a pid namespace ends all others in it.
+
+        bubblewrap itself then tells the exit code and ends; it is only killed when there is no
+        first process, or in `wait` when it does not end.
+        """
+        if self._ended:
+            return
+        if self._init_pidfd < 0:
+            self._process.kill()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
+
+    def oom_killed(self) -> bool:
+        """See the port."""
+        if self._group is not None:
+            self._oom_killed = self._oom_killed or self._group.oom_killed()
+        return self._oom_killed
 
     def wait(self) -> int | None:
-        """See the port."""
-        try:
-            self._process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:  # stuck in the kernel; it cannot be helped from here
-            return None
-        self._read()
-        for fd in (self._status, self._pidfd, self._init_pidfd):
-            if fd is not None:
-                os.close(fd)
+        """See the port. When it returns, no process of the command is left."""
+        if not self._ended:
+            self._reap()
         return next((line["exit-code"] for line in self._lines() if "exit-code" in line), None)
 
-    def _first_process(self) -> int | None:
-        """Host pid of the sandbox's first process, once bubblewrap has told it."""
-        if self._init is None:
-            self._read()
-            for line in self._lines():
-                if "child-pid" in line:
-                    self._hold(int(line["child-pid"]))
-        return self._init
+    def _reap(self) -> None:
+        if not _readable(self._pidfd, _REAP_S):
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: left behind
+            self._process.wait(_REAP_S)
+        if self._init_pidfd >= 0:
+            # Dies with bubblewrap, and last of its namespace (pid_namespaces(7)).
+            _readable(self._init_pidfd, _REAP_S)
+            os.close(self._init_pidfd)
+        self._read()
+        os.close(self._status)
+        os.close(self._pidfd)
+        self._ended = True
+        self.oom_killed()
+        if self._group is not None:
+            self._group.remove()
 
-    def _hold(self, pid: int) -> None:
-        """A pidfd names the process for good; a pid alone may be another's by now."""
+    def _meet_init(self) -> None:
+        """Hold the sandbox's first process by a pidfd: a pid alone may be another's one day."""
+        while not self._lines() and _readable(self._status, _TOLD_S) and self._read():
+            pass
+        pid = next((int(line["child-pid"]) for line in self._lines() if "child-pid" in line), None)
+        if pid is None:
+            return
         try:
-            self._init_pidfd = os.pidfd_open(pid)
+            held = os.pidfd_open(pid)
         except ProcessLookupError:
             return
-        self._init = pid
+        # Checked while held: bubblewrap has one child, so this is it and no later owner of its pid.
+        if parent(pid) == self._process.pid:
+            self._init, self._init_pidfd = pid, held
+        else:
+            os.close(held)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take what the status pipe has; False at its end."""
         with contextlib.suppress(BlockingIOError):
             while len(self._said) < _MAX_STATUS_BYTES:
                 data = os.read(self._status, 4_096)
                 if not data:
-                    return
+                    return False
                 self._said += data
+        return True
 
     def _lines(self) -> list[dict[str, Any]]:
         """Whole lines only: they arrive in pieces."""
@@ -90,21 +135,7 @@ class ConfinedProcess:
         return [json.loads(line) for line in whole.splitlines() if line.strip()]
 
 
-def _tree(pid: int) -> list[int]:
-    """The process and all its descendants."""
-    found, todo = list[int](), [pid]
-    while todo:
-        current = todo.pop()
-        found.append(current)
-        todo += _children(current)
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    """Children of all threads of a process (proc(5): /proc/PID/task/TID/children)."""
-    children: list[int] = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                children += map(int, file.read().split())
-    return children
+def _readable(fd: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))

@@ -107,6 +107,9 @@ class JobAnswer(Answer):
     backend: str | None = None
     state: str | None = None
     done: bool | None = None
+    alive_s_ago: float | None = Field(
+        default=None, description="Seconds since a job that is not done was last known to live."
+    )
     verdict: str | None = Field(default=None, description="passed, failed, incomplete or none")
     tests: dict[str, Any] | None = None
     command: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from mcp.types import ResourceLink
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.patch import Patch
     from mcp_cloud_agents.domain.result import Artifact, Cause, JobResult
     from mcp_cloud_agents.domain.sandbox import IsolationRecord
+    from mcp_cloud_agents.domain.status import JobStatus
 
 _TESTS_CHARS = 4_500
 _TAIL_CHARS = 2_500
@@ -47,6 +49,7 @@ def job_answer(view: JobView) -> JobAnswer:
         backend=view.backend,
         state=status.state,
         done=status.state.done,
+        alive_s_ago=_alive_s_ago(status),
         command=render_text(spec.command)[:300],
         summary=summary_of(view),
         next=_next_of(view),
@@ -59,6 +62,12 @@ def job_answer(view: JobView) -> JobAnswer:
     if view.note:
         answer.notes = [view.note, *(answer.notes or [])]
     return _with_tail(answer, view)
+
+
+def _alive_s_ago(status: JobStatus) -> float | None:
+    if status.state.done or status.heartbeat_at is None:
+        return None
+    return round(max(0.0, time.time() - status.heartbeat_at), 1)
 
 
 def links_of(view: JobView) -> list[ResourceLink]:

@@ -31,7 +31,8 @@ class Ran:
     exit_code: int | None
     """128 + n for signal n; None: the command never started."""
     stopped: CauseKind | None
-    """TIMEOUT, OOM, DISK or CANCELLED when it was ended from here; None when it ended by itself."""
+    """TIMEOUT, OOM, DISK or CANCELLED when a limit or a person ended it; None: it ended by itself.
+    """
     duration_s: float
     peak_memory_mib: int
 
@@ -76,7 +77,7 @@ def run(
             exit_code = confined.wait()
         return Ran(
             exit_code=exit_code,
-            stopped=stopped,
+            stopped=stopped or (CauseKind.OOM if confined.oom_killed() else None),
             duration_s=time.monotonic() - started_at,
             peak_memory_mib=watchdog.peak_memory_mib,
         )
@@ -126,4 +127,6 @@ def _reason_to_stop(
         return CauseKind.CANCELLED
     if overdue:
         return CauseKind.TIMEOUT
+    if confined.oom_killed():
+        return CauseKind.OOM
     return watchdog.look(confined.pids())
