@@ -1,4 +1,4 @@
-"""Fixtures for every tier: the anyio backend, and folders that a job's user can reach."""
+"""For every tier: the anyio backend, folders that a job's user can reach, the opt-in option."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--public-suites",
+        action="store_true",
+        help="run the suites of public projects too: downloads them, takes minutes",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--public-suites"):
+        return
+    skip = pytest.mark.skip(reason="opt in with --public-suites")
+    for item in items:
+        if item.get_closest_marker("public_suites") is not None:
+            item.add_marker(skip)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ _MOST = 1_000
 
 def cancel(
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs.")
+        list[str] | None, typer.Argument(metavar="JOB", help="Ids of jobs.")
     ] = None,
     workspace: Annotated[
         str | None,

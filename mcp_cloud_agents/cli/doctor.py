@@ -14,6 +14,7 @@ import typer
 
 from mcp_cloud_agents.bootstrap import build_runner, job_owner, roots_of
 from mcp_cloud_agents.cli.session import FAILED, PASSED, out
+from mcp_cloud_agents.cli.show import limits_text
 from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.settings import load
 
@@ -42,7 +43,7 @@ def doctor(
         bool, typer.Option("--verbose", help="Also each setting, its value and its source.")
     ] = False,
 ) -> None:
-    """Start a sandbox for real, look at git and the state folder, say what is missing."""
+    """Check this machine. Starts a sandbox for real, and says what is missing and what to do."""
     try:
         settings = load()
     except AgentsError as exc:
@@ -101,8 +102,8 @@ def _sandboxes(settings: Settings) -> list[Finding]:
         Finding(
             name="sandbox",
             ok=enough,
-            said=f"{probe.driver} was started: level {probe.level}; "
-            + ", ".join(f"{limit} {how}" for limit, how in probe.limits)
+            said=f"{probe.driver} was started: level {probe.level}\nlimits "
+            + limits_text(probe.limits)
             if probe.works
             else f"{probe.driver} does not start: {probe.problem}",
             remedy=weak if probe.works else probe.remedy,

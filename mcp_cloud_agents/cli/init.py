@@ -55,7 +55,9 @@ archive = "mcp-cloud-agents cancel --workspace \\"$CONDUCTOR_WORKSPACE_PATH\\""
 
 
 def init() -> None:
-    """Write a commented .cloud-agents/config.toml; print what clients need. Overwrites nothing."""
+    """Set up this repository. Writes a commented .cloud-agents/config.toml where there is none, and
+    prints what the clients' own files need. Nothing is overwritten.
+    """
     top = top_of(os.getcwd())
     if top is None:
         _refuse("this is no git worktree", "Go to one, or run `git init`.")

@@ -30,7 +30,7 @@ def logs(
         typer.Option("--search", metavar="TEXT", help="Only lines that hold this text, numbered."),
     ] = None,
 ) -> None:
-    """Print a job's log as it is now, control sequences neutralised."""
+    """Print a job's log. Control sequences in it are neutralised."""
     if lines is not None and (offset or find is not None):
         raise typer.BadParameter("--tail goes with neither --offset nor --search.")
 

@@ -26,21 +26,21 @@ def schemas(
         typer.Option("--check", metavar="FOLDER", help="Compare its files with the code."),
     ] = None,
 ) -> None:
-    """Print the schemas of all tools, write them, or check that they are up to date."""
+    """Print the tools' JSON schemas. Or write them to a folder, or check a folder."""
     if to is not None and against is not None:
         raise typer.BadParameter("--write and --check exclude each other.")
+    files = schema_files()
     try:
-        files = schema_files()
         if to is not None:
             _write(to, files)
-        elif against is not None:
+        if against is not None:
             _check(against, files)
-        else:
-            body = {name: json.loads(text) for name, text in files.items()}
-            write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
     except OSError as exc:
         say(f"error: {exc.filename or to or against}: {exc.strerror}")
         raise typer.Exit(REFUSED) from exc
+    if to is None and against is None:
+        body = {name: json.loads(text) for name, text in files.items()}
+        write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
 
 
 def schema_files() -> dict[str, str]:

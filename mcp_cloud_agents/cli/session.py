@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import anyio
 import typer
 
-from mcp_cloud_agents.bootstrap import build_runner
+from mcp_cloud_agents.bootstrap import runner_for
 from mcp_cloud_agents.domain.errors import AgentsError, RefusedFiles, UnknownJob
 from mcp_cloud_agents.domain.rendering import render_text
+from mcp_cloud_agents.settings import load
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,29 +48,37 @@ def write(text: str) -> None:
     sys.stdout.write(text)
 
 
-def run(work: Callable[[JobRunner], Awaitable[T]], *, leaving: str = "") -> T:
+def run(
+    work: Callable[[JobRunner], Awaitable[T]],
+    *,
+    cwd: str = "",
+    leaving: str = "interrupted; jobs that were started go on",
+    refuse: Callable[[AgentsError], NoReturn] | None = None,
+) -> T:
     """Do `work` with the runner of this machine; errors are told and end the program.
 
     Args:
-        work: what to do; whatever it prints is on its way when this returns.
+        work: what to do.
+        cwd: the folder to work from; empty: the process's own.
         leaving: what to say when the person interrupts.
+        refuse: tells an error of ours and ends the program; None: `tell`.
     """
+
+    async def with_runner() -> T:
+        return await work(runner_for(load(cwd=cwd)))
+
     try:
-        done = anyio.run(_with_runner, work)
+        done = anyio.run(with_runner)
         sys.stdout.flush()
     except AgentsError as exc:
-        tell(exc)
+        (refuse or tell)(exc)
     except KeyboardInterrupt:
-        say(leaving or "interrupted; jobs that were started go on")
+        say(leaving)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         silence_stdout()
         raise typer.Exit(CLOSED) from None
     return done
-
-
-async def _with_runner(work: Callable[[JobRunner], Awaitable[T]]) -> T:
-    return await work(build_runner())
 
 
 def tell(exc: AgentsError) -> NoReturn:

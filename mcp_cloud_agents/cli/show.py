@@ -9,8 +9,11 @@ from mcp_cloud_agents.cli.session import FAILED, NOT_DONE, PASSED, out
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.domain.result import VerdictOutcome
+from mcp_cloud_agents.domain.sandbox import Enforcement
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mcp_cloud_agents.delegation.request import JobView
     from mcp_cloud_agents.domain.job import Snapshot
     from mcp_cloud_agents.domain.result import Artifact, Cause, JobResult, Verdict
@@ -89,8 +92,8 @@ def _show_cause(cause: Cause) -> None:
 
 def _show_result(result: JobResult, job_id: str) -> None:
     record, took = result.isolation, result.timings
-    limits = ", ".join(f"{name} {how}" for name, how in record.limits)
-    _line("isolation", f"{record.level} ({record.driver}), network {record.run_network}; {limits}")
+    _line("isolation", f"{record.level} ({record.driver}), network {record.run_network}")
+    _line("limits", limits_text(record.limits))
     _line("time", f"set-up {took.setup_s:.1f} s ({result.environment}), run {took.run_s:.1f} s")
     for artifact in result.artifacts:
         _show_artifact(artifact, job_id)
@@ -103,6 +106,13 @@ def _show_result(result: JobResult, job_id: str) -> None:
             _line("", f"look at it first, tools obey it: {path}", "yellow")
     for note in (*record.notes, *result.notes):
         _line("note", note, "yellow")
+
+
+def limits_text(limits: Iterable[tuple[str, Enforcement]]) -> str:
+    """Which limits are held how, e.g. `hard: processes, log; polled: disk`."""
+    by_how = {how: [name for name, held in limits if held is how] for how in Enforcement}
+    told = (f"{how}: {', '.join(names)}" for how, names in by_how.items() if names)
+    return "; ".join(told).replace("_", " ")
 
 
 def _show_artifact(artifact: Artifact, job_id: str) -> None:

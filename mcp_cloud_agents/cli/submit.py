@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.runner import JobRunner
 
 app = typer.Typer(
-    help="Start a job on the working tree and follow it. Ctrl-C leaves the job alone.",
+    help="Start a job. It runs on a copy of the working tree; Ctrl-C leaves it alone.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -132,14 +132,8 @@ def _submit(request: Request, *, detach: bool, json: bool) -> None:
             say(view.note)
         return show_job(await follow(runner, view.spec.id))
 
-    async def work_as_json(runner: JobRunner) -> int:
-        try:
-            return await work(runner)
-        except AgentsError as exc:
-            write(_refusal(exc))
-            return REFUSED
-
-    raise typer.Exit(run(work_as_json if json else work))
+    # A person who names a worktree could as well go there: it needs no allowed_roots.
+    raise typer.Exit(run(work, cwd=request.workspace, refuse=_refuse_as_json if json else None))
 
 
 async def _silently(runner: JobRunner, view: JobView) -> JobView:
@@ -160,10 +154,11 @@ def _envelope(view: JobView) -> str:
     return f"{job_answer(view).model_dump_json(exclude_none=True)}\n"
 
 
-def _refusal(exc: AgentsError) -> str:
+def _refuse_as_json(exc: AgentsError) -> NoReturn:
     from mcp_cloud_agents.server.answers import Answer
     from mcp_cloud_agents.server.calls import problem_of
 
     problem = problem_of(exc)
     answer = Answer(ok=False, summary=problem.message, next=problem.hint, error=problem)
-    return f"{answer.model_dump_json(exclude_none=True)}\n"
+    write(f"{answer.model_dump_json(exclude_none=True)}\n")
+    raise typer.Exit(REFUSED)

@@ -86,7 +86,7 @@ class TreePlanner:
             return wish.command or "", None
         files = self._snapshots.read(snapshot, sorted(DETECTION_FILES), limit_bytes=1 << 20)
         choice = choose(wish.command or config.tests.command, names, files)
-        runner = config.tests.runner or choice.runner
+        runner = choice.runner or config.tests.runner or _by_environment(names, files)
         if not choice.command or runner is None:
             raise InvalidArgument(
                 f"No test command was found: {choice.problem}",
@@ -100,6 +100,15 @@ class TreePlanner:
         if wish.timeout_s is not None:
             asked = replace(asked, timeout_s=wish.timeout_s)
         return config.tighten(asked)
+
+
+def _by_environment(names: frozenset[str], files: Mapping[str, bytes]) -> str | None:
+    """pytest, when that is what the tree uses: it is told by its environment to report.
+
+    So `make test` and scripts work, whose command lines name no runner.
+    """
+    usual = choose(None, names, files).runner
+    return usual if usual == "pytest" else None
 
 
 def _with_paths(command: str, paths: tuple[str, ...]) -> str:

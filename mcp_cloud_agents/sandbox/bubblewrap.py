@@ -10,9 +10,8 @@ import contextlib
 import os
 import select
 import shutil
-import socket
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import IsolationUnavailable
 from mcp_cloud_agents.domain.sandbox import (
@@ -21,46 +20,44 @@ from mcp_cloud_agents.domain.sandbox import (
     Enforcement,
     IsolationLevel,
     Limits,
-    Network,
     Probe,
 )
 from mcp_cloud_agents.sandbox import cgroup
 from mcp_cloud_agents.sandbox.bubblewrap_args import (
     CERTIFICATES,
     SYSTEM_PATH,
-    Descriptors,
     Host,
     bubblewrap_args,
     limited,
 )
 from mcp_cloud_agents.sandbox.confined_process import ConfinedProcess
+from mcp_cloud_agents.sandbox.descriptors import descriptors, memfd
 from mcp_cloud_agents.sandbox.remedies import remedy
-from mcp_cloud_agents.sandbox.seccomp_profile import seccomp_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
-LIMITS = (
+    from mcp_cloud_agents.sandbox.bubblewrap_args import Descriptors
+    from mcp_cloud_agents.sandbox.cgroup import Cgroup
+
+_LIMITS = (
     ("wall_clock", Enforcement.HARD),
     ("processes", Enforcement.HARD),
     ("open_files", Enforcement.HARD),
     ("temporary_files", Enforcement.HARD),
     ("log", Enforcement.HARD),
-    ("memory", Enforcement.POLLED),
-    ("disk", Enforcement.POLLED),
 )
-_PASSWD = b"root:x:0:0::/root:/bin/sh\nagent:x:1000:1000::/home/agent:/bin/sh\n"
-_GROUP = b"root:x:0:\nagent:x:1000:\n"
-_HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost\n"
 _SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_NOT_INSTALLED = "The program bwrap (bubblewrap) is not installed."
 _PROBE_S = 20.0
+_SHOWN = 500
 
 
 class Bubblewrap:
     """`ports.sandbox.Sandbox` by the distribution's `bwrap` program.
 
     Args:
-        program: path of bwrap; None: looked for in the system's folders.
+        program: absolute path of bwrap; None: looked for in the system's folders.
         job_uid: host user of commands when this process is root; None: JOB_UID.
     """
 
@@ -68,86 +65,130 @@ class Bubblewrap:
 
     def __init__(self, program: str | None = None, *, job_uid: int | None = None) -> None:
         self._program = program or shutil.which("bwrap", path=SYSTEM_PATH)
+        self._setpriv = shutil.which("setpriv", path=SYSTEM_PATH)
         self._job_uid = JOB_UID if job_uid is None else job_uid
+        self._grouped = True
+        """Whether control groups are tried."""
 
     def probe(self) -> Probe:
-        """See the port."""
+        """See the port. Control groups that cannot be entered are given up, and said to be."""
         if self._program is None:
-            return self._broken("the program bwrap (bubblewrap) is not installed", "bubblewrap")
-        confinement = Confinement(binds=(), limits=Limits(), cwd="/")
+            return self._broken(_NOT_INSTALLED, "bubblewrap")
+        driver = self._version(self._program)
         try:
-            code, said = self._try(confinement)
-        except (OSError, IsolationUnavailable) as exc:
-            return self._broken(str(exc), self._version())
+            self._grouped = True
+            code, said, hard = self._try()
+            if code != 0 and hard:
+                self._grouped = False
+                code, said, hard = self._try()
+        except IsolationUnavailable as exc:
+            return self._broken(exc.message, driver, exc.hint)
         if code != 0:
-            return self._broken(said or f"it ended with {code}", self._version())
-        return Probe(level=self.level, driver=self._version(), works=True, limits=LIMITS)
+            return self._broken(said or f"bwrap ended with {code}", driver)
+        memory = Enforcement.HARD if hard else Enforcement.POLLED
+        limits = (*_LIMITS, ("memory", memory), ("disk", Enforcement.POLLED))
+        return Probe(level=self.level, driver=driver, works=True, limits=limits)
 
     def start(
         self, argv: Sequence[str], confinement: Confinement, *, output: int
     ) -> ConfinedProcess:
-        """See the port. Only from a thread that outlives the command: bwrap dies with it."""
+        """See the port. Only from a thread that outlives the command: bwrap dies with it.
+
+        Raises:
+            InvalidArgument: a word of the command or the confinement holds a NUL.
+            IsolationUnavailable: bwrap is missing or cannot be run.
+        """
         if self._program is None:
-            raise IsolationUnavailable(
-                "The program bwrap (bubblewrap) is not installed.",
-                hint=remedy("not installed"),
-            )
+            raise IsolationUnavailable(_NOT_INSTALLED, hint=remedy(_NOT_INSTALLED))
         reading, writing = os.pipe2(os.O_CLOEXEC)
+        group = self._group(confinement.limits)
         try:
-            with _descriptors(confinement.network, writing) as fds:
-                process = self._spawn(argv, confinement, fds, output)
+            with descriptors(confinement.network, writing) as fds:
+                args = bubblewrap_args(confinement, _host(), fds)
+                command = [*limited((*argv,), confinement)]
+                process = self._spawn(args, command, fds, output, group)
         except BaseException:
             os.close(reading)
+            if group is not None:
+                group.remove()
             raise
         finally:
             os.close(writing)
-        return ConfinedProcess(process, reading)
+        return ConfinedProcess(process, reading, group)
 
     def _spawn(
-        self, argv: Sequence[str], confinement: Confinement, fds: Descriptors, output: int
+        self,
+        args: list[str],
+        command: list[str],
+        fds: Descriptors,
+        output: int,
+        group: Cgroup | None,
     ) -> subprocess.Popen[bytes]:
-        args = b"\0".join(map(os.fsencode, bubblewrap_args(confinement, _host(), fds))) + b"\0"
-        with _memfd(args) as args_fd:  # host paths stay out of /proc/1/cmdline inside
-            return subprocess.Popen(
-                [str(self._program), "--args", str(args_fd), "--", *limited((*argv,), confinement)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[args_fd, fds.seccomp, fds.status, *fds.etc.values()],
-                # /proc/1/environ inside shows what bwrap was started with, so: nothing.
-                env={"PATH": SYSTEM_PATH},
-                cwd="/",
-                start_new_session=True,
-                **self._dropped(),
-            )
+        with memfd(_words(args)) as args_fd:  # host paths stay out of /proc/1/cmdline inside
+            bwrap = [str(self._program), "--args", str(args_fd), "--", *command]
+            argv, user = self._dropped(bwrap, group)
+            try:
+                return subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=[args_fd, fds.seccomp, fds.status, *fds.etc.values()],
+                    # /proc/1/environ inside shows what bwrap was started with, so: nothing.
+                    env={"PATH": SYSTEM_PATH},
+                    cwd="/",
+                    start_new_session=True,
+                    user=user,
+                    group=user,
+                    extra_groups=None if user is None else (),
+                )
+            except OSError as exc:
+                raise IsolationUnavailable(
+                    f"{self._program} cannot be run: {exc.strerror}.", hint=remedy(str(exc))
+                ) from exc
 
-    def _dropped(self) -> dict[str, Any]:
-        if os.geteuid() != 0:
-            return {}
-        return {"user": self._job_uid, "group": self._job_uid, "extra_groups": []}
+    def _group(self, limits: Limits) -> Cgroup | None:
+        if not self._grouped or (os.geteuid() == 0 and self._setpriv is None):
+            return None
+        return cgroup.make(limits)
 
-    def _try(self, confinement: Confinement) -> tuple[int | None, str]:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
+    def _dropped(self, bwrap: list[str], group: Cgroup | None) -> tuple[list[str], int | None]:
+        """The whole command, and the user that Popen changes to, so that bwrap is never root.
+
+        A group is entered by root, before the user changes; afterwards it could not be.
+        """
+        root, uid = os.geteuid() == 0, str(self._job_uid)
+        if group is None:
+            return bwrap, self._job_uid if root else None
+        if not root:
+            return group.joining(bwrap), None
+        setpriv = [str(self._setpriv), "--reuid", uid, "--regid", uid, "--clear-groups", "--"]
+        return group.joining([*setpriv, *bwrap]), None
+
+    def _try(self) -> tuple[int | None, str, bool]:
+        """Exit code of a sandboxed `true`, what was said, and whether limits were the kernel's."""
+        confinement = Confinement(binds=(), limits=Limits(), cwd="/")
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             try:
                 process = self.start(["/bin/true"], confinement, output=writing)
             finally:
                 os.close(writing)
-            ready, _, _ = select.select([process.fileno()], [], [], _PROBE_S)
-            if not ready:
+            poll = select.poll()
+            poll.register(process.fileno(), select.POLLIN)
+            if not poll.poll(_PROBE_S * 1000):
                 process.kill()
-            code = process.wait()
-            os.set_blocking(reading, False)
+            code, said = process.wait(), b""
             with contextlib.suppress(BlockingIOError):
-                return code, os.read(reading, 4_096).decode("utf-8", "replace").strip()
-            return code, ""
+                said = os.read(reading, 4_096)
+            return code, said.decode("utf-8", "replace").strip(), process.grouped
         finally:
             os.close(reading)
 
-    def _version(self) -> str:
+    def _version(self, program: str) -> str:
         try:
             done = subprocess.run(
-                [str(self._program), "--version"],
+                [program, "--version"],
                 capture_output=True,
                 text=True,
                 timeout=_PROBE_S,
@@ -158,13 +199,13 @@ class Bubblewrap:
             return "bubblewrap"
         return done.stdout.strip()[:60] or "bubblewrap"
 
-    def _broken(self, problem: str, driver: str) -> Probe:
+    def _broken(self, problem: str, driver: str, hint: str = "") -> Probe:
         return Probe(
             level=self.level,
             driver=driver,
             works=False,
-            problem=problem[:500],
-            remedy=remedy(problem),
+            problem=problem[:_SHOWN],
+            remedy=hint or remedy(problem, driver),
         )
 
 
@@ -177,30 +218,6 @@ def _host() -> Host:
     return Host(system_folders=tuple(folders), certificates=os.path.exists(CERTIFICATES))
 
 
-@contextlib.contextmanager
-def _descriptors(network: Network, status: int) -> Generator[Descriptors]:
-    with contextlib.ExitStack() as stack:
-        etc = {name: stack.enter_context(_memfd(data)) for name, data in _etc(network).items()}
-        seccomp = stack.enter_context(_memfd(seccomp_filter(network)))
-        yield Descriptors(seccomp=seccomp, status=status, etc=etc)
-
-
-def _etc(network: Network) -> dict[str, bytes]:
-    files = {"passwd": _PASSWD, "group": _GROUP, "hosts": _HOSTS.encode(), "resolv.conf": b""}
-    if network is Network.HOST:
-        files["hosts"] += f"127.0.1.1 {socket.gethostname()}\n".encode()
-        with contextlib.suppress(OSError), open("/etc/resolv.conf", "rb") as file:
-            files["resolv.conf"] = file.read(65_536)
-    return files
-
-
-@contextlib.contextmanager
-def _memfd(data: bytes) -> Generator[int]:
-    """A descriptor that holds `data`, readable from its start, inheritable."""
-    fd = os.memfd_create("sandbox", 0)
-    try:
-        os.write(fd, data)
-        os.lseek(fd, 0, os.SEEK_SET)
-        yield fd
-    finally:
-        os.close(fd)
+def _words(args: list[str]) -> bytes:
+    """The form that `--args` reads: each word ended by a NUL."""
+    return b"".join(os.fsencode(word) + b"\0" for word in args)

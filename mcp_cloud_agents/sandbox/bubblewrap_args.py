@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.domain.sandbox import Confinement, Network
 
 ETC_ALLOWED = (
@@ -52,8 +53,12 @@ class Descriptors:
 
 
 def bubblewrap_args(confinement: Confinement, host: Host, fds: Descriptors) -> list[str]:
-    """Arguments of `bwrap`, without the program and the command."""
-    return [
+    """Arguments of `bwrap`, without the program and the command.
+
+    Raises:
+        InvalidArgument: a word holds a NUL; after it, bwrap would read arguments of its own.
+    """
+    args = [
         *_namespaces(confinement.network),
         *_system(host, fds.etc),
         *_private(confinement),
@@ -63,12 +68,17 @@ def bubblewrap_args(confinement: Confinement, host: Host, fds: Descriptors) -> l
         *_environment(confinement, host),
         *("--seccomp", str(fds.seccomp), "--json-status-fd", str(fds.status)),
     ]
+    return _without_nul(args)
 
 
 def limited(argv: tuple[str, ...], confinement: Confinement) -> list[str]:
-    """The command behind its resource limits, set inside: there they count this sandbox alone."""
+    """The command behind its resource limits, set inside: there they count this sandbox alone.
+
+    Raises:
+        InvalidArgument: a word holds a NUL.
+    """
     limits = confinement.limits
-    return [
+    args = [
         _PRLIMIT,
         f"--nproc={limits.processes}:{limits.processes}",
         f"--nofile={limits.open_files}:{limits.open_files}",
@@ -77,6 +87,7 @@ def limited(argv: tuple[str, ...], confinement: Confinement) -> list[str]:
         "--",
         *argv,
     ]
+    return _without_nul(args)
 
 
 def _namespaces(network: Network) -> list[str]:
@@ -121,3 +132,11 @@ def _environment(confinement: Confinement, host: Host) -> list[str]:
         env["SSL_CERT_FILE"] = CERTIFICATES
     env.update(confinement.env)
     return [word for name, value in env.items() for word in ("--setenv", name, value)]
+
+
+def _without_nul(words: list[str]) -> list[str]:
+    if any("\0" in word for word in words):
+        raise InvalidArgument(
+            "A command, path or variable of the job holds a NUL character.", hint="Take it out."
+        )
+    return words

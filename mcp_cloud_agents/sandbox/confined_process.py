@@ -29,6 +29,9 @@ class ConfinedProcess:
         status: reading end of its `--json-status-fd`, owned from now on. The command does not
             inherit the other end, so it can forge nothing of what is read there.
         group: the control group it runs in, owned from now on; None where there is none.
+
+    Attributes:
+        grouped: whether it runs in a control group.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class ConfinedProcess:
         self._said = b""
         self._ended = False
         self._group = group
+        self.grouped = group is not None
         self._oom_killed = False
         self._pidfd = os.pidfd_open(process.pid)
         self._init: int | None = None

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.worker.run import Ran
 
 
+_COULD_NOT_RUN = (126, 127)  # what a shell says of a program it cannot execute, or find
+
+
 class Job:
     """One job on its way. Its ends are all here: every path leads to exactly one `finish`."""
 
@@ -159,12 +162,14 @@ class Job:
             return ENDED_EARLY[ran.stopped](self._spec, task.tail())
         if ran.exit_code is None:
             return never_started(task.tail())
-        if verdict is None or verdict.outcome is VerdictOutcome.NONE:
-            explained = explain(task.head(), ran.exit_code, self._spec.command)
-            if explained is not None or verdict is None:
-                return explained
-            return no_report(verdict, ran.exit_code, task.tail())
-        return None
+        if verdict is not None and verdict.outcome is not VerdictOutcome.NONE:
+            return None
+        if verdict is None and ran.exit_code not in _COULD_NOT_RUN:
+            return None
+        explained = explain(task.head(), ran.exit_code, self._spec.command)
+        if explained is not None or verdict is None:
+            return explained
+        return no_report(verdict, ran.exit_code, task.tail())
 
     def _result(self, state: JobState, *, exit_code: int | None, cause: Cause | None) -> JobResult:
         return JobResult(
