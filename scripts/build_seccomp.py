@@ -44,7 +44,7 @@ NAMESPACES = (0x10000000, 0x20000, 0x20000000, 0x40000000, 0x8000000, 0x4000000,
 TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 FAMILIES = frozenset(range(48)) - {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK}
-SOCK_TYPE_MASK, SOCK_RAW = 0xF, 3
+SOCK_TYPE_MASK, SOCK_DGRAM, SOCK_RAW = 0xF, 2, 3
 INT = 0xFFFFFFFF
 """The kernel takes the low half of a register for an int, a filter sees all 64 bits: unmasked,
 socket(AF_VSOCK | 1 << 32) passes the filter and opens AF_VSOCK."""
@@ -68,20 +68,23 @@ def build(architecture: str, profile: str) -> bytes:
     for call, family in product(("socket", "socketpair"), sorted(FAMILIES)):
         filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), call, _family(family))
     for family in (AF_INET, AF_INET6):
-        filters.add_rule(
-            sc.ERRNO(errno.EAFNOSUPPORT),
-            "socket",
-            _family(family),
-            sc.Arg(1, sc.MASKED_EQ, SOCK_TYPE_MASK, SOCK_RAW),
-        )
+        filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), "socket", _family(family), _type(SOCK_RAW))
     if profile == "setup":
         # Set-up shares the host's network namespace, and with it the host's abstract sockets.
         filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), "socket", _family(AF_UNIX))
+        # A datagram socket of a pair can still send to any name; for AF_UNIX, RAW is DGRAM.
+        for kind in (SOCK_DGRAM, SOCK_RAW):
+            rule = (_family(AF_UNIX), _type(kind))
+            filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), "socketpair", *rule)
     return _exported(filters)
 
 
 def _family(family: int) -> sc.Arg:
     return sc.Arg(0, sc.MASKED_EQ, INT, family)
+
+
+def _type(kind: int) -> sc.Arg:
+    return sc.Arg(1, sc.MASKED_EQ, SOCK_TYPE_MASK, kind)
 
 
 def _exported(filters: sc.SyscallFilter) -> bytes:

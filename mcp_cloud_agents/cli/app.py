@@ -6,6 +6,7 @@ Exit codes: 0 passed, or what the job's own command ended with; 1 failed; 2 refu
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -42,6 +43,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer hands the optio
 
 @app.callback()
 def before(
+    *,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
@@ -50,7 +52,8 @@ def before(
     """Run tests and commands on your exact working tree in sandboxed jobs."""
     del version
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]  # both are text files, whatever typeshed says
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         os.getcwd()
     except FileNotFoundError:

@@ -18,9 +18,7 @@ _MOST = 1_000
 
 
 def cancel(
-    jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="JOB", help="Ids of jobs.")
-    ] = None,
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Ids of jobs.")] = None,
     workspace: Annotated[
         str | None,
         typer.Option(

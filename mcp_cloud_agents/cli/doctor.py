@@ -85,8 +85,8 @@ def _git(settings: Settings) -> Finding:
     except (OSError, subprocess.SubprocessError) as exc:
         return Finding(name="git", ok=False, said=str(exc), remedy=remedy)
     found = re.search(r"(\d+)\.(\d+)", done.stdout)
-    version = (int(found[1]), int(found[2])) if found else (0, 0)
-    return Finding(name="git", ok=version >= _MIN_GIT, said=done.stdout.strip(), remedy=remedy)
+    new_enough = found is not None and (int(found[1]), int(found[2])) >= _MIN_GIT
+    return Finding(name="git", ok=new_enough, said=done.stdout.strip(), remedy=remedy)
 
 
 def _sandboxes(settings: Settings) -> list[Finding]:
@@ -188,5 +188,7 @@ def _value(settings: Settings, name: str) -> str:
 def _line(*parts: str | tuple[str, str]) -> None:
     from rich.text import Text
 
-    shown = [part.replace("\n", "\n" + _INDENT) if isinstance(part, str) else part for part in parts]
+    shown = [
+        part.replace("\n", "\n" + _INDENT) if isinstance(part, str) else part for part in parts
+    ]
     out().print(Text.assemble(*shown))

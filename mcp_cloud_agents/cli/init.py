@@ -18,7 +18,7 @@ CONFIG = """\
 
 # [tests]
 # command = "pytest -q"      # default: found from the tree
-# runner = "pytest"          # pytest, unittest, jest, vitest, go or cargo; default: from the command
+# runner = "pytest"          # pytest, unittest, jest, vitest, go, cargo; default: from command
 
 # [setup]                    # replaces what would be detected; runs with network, without secrets
 # commands = ["uv venv /env/venv", "uv pip install -r requirements.txt"]
@@ -55,8 +55,10 @@ archive = "mcp-cloud-agents cancel --workspace \\"$CONDUCTOR_WORKSPACE_PATH\\""
 
 
 def init() -> None:
-    """Set up this repository. Writes a commented .cloud-agents/config.toml where there is none, and
-    prints what the clients' own files need. Nothing is overwritten.
+    """Set up this repository. Nothing is overwritten.
+
+    Writes a commented .cloud-agents/config.toml where there is none, and prints what the clients'
+    own files need.
     """
     top = top_of(os.getcwd())
     if top is None:

@@ -40,7 +40,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout-minutes",
         metavar="MINUTES",
-        help="Wall clock limit of the run, up to 1440.  [default: 30]",
+        help="Wall clock limit of the run, up to 1440; default: your limits.timeout_minutes.",
         show_default=False,
     ),
 ]

@@ -10,6 +10,10 @@ from mcp_cloud_agents.domain.result import Cause, CauseKind
 
 _MAX_EXCERPT = 20
 _HEAD_CHARS = 65_536
+_PATH_HINT = (
+    "Check the path: the command runs at the top of the tree, and only files of the tree and of "
+    "its environment are there."
+)
 _PROGRAM = r"[\w@./+-]{1,100}"
 
 
@@ -37,8 +41,8 @@ _SIGNS = (
         "Call pytest directly in command, with its own PYTHONPATH=... in front where needed.",
     ),
     _Sign(
-        re.compile(r"(?i)^npm (?:err!|error) (?:code ENOENT|.*missing script:? ?(.*))"),
-        "npm found no package.json, or no such script{0}.",
+        re.compile(r"(?i)^npm (?:err!|error) (code ENOENT|.*missing script)"),
+        "npm found no package.json, or no such script in it.",
         "Check the script's name in package.json, and the folder the command runs in.",
     ),
     _Sign(
@@ -48,10 +52,15 @@ _SIGNS = (
         frozenset({127}),
     ),
     _Sign(
-        re.compile(rf"^(?:\S+: )*?({_PROGRAM}): (?:No such file or directory|cannot open .*)$"),
+        re.compile(rf"^(?:\S+: )*?({_PROGRAM}): No such file or directory$"),
         "There is no program {0} in the job.",
-        "Check the path: the command runs at the top of the tree, and only files of the tree and "
-        "of its environment are there.",
+        _PATH_HINT,
+        frozenset({127}),
+    ),
+    _Sign(
+        re.compile(rf"(?:: cannot open |: can't open file ')({_PROGRAM})"),
+        "There is no script {0} in the job.",
+        _PATH_HINT,
         frozenset({2, 127}),
     ),
     _Sign(

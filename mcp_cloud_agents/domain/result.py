@@ -138,7 +138,7 @@ class Verdict:
     summary: str
     """One sentence."""
     failures: tuple[Failure, ...] = ()
-    """Every failing test (same messages folded), worst first."""
+    """Every failing test (same messages folded, at most 1,000 entries), worst first."""
     slowest: tuple[tuple[str, float], ...] = ()
     """Ids and seconds of the three slowest."""
     unfinished: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.result import TestCase, TestReport
 
 _MAX_ALSO = 2
+_MAX_FAILURES = 1_000
 _SLOWEST = 3
 _BAD = (Outcome.FAILED, Outcome.ERROR)
 _WORST_FIRST = (
@@ -53,7 +54,7 @@ def judge(report: TestReport, *, exit_code: int | None) -> Verdict:
         outcome=outcome,
         counts=counts,
         summary=_summary(report, outcome, counts, exit_code),
-        failures=_fold(case for case in report.cases if case.outcome in _BAD),
+        failures=_fold(case for case in report.cases if case.outcome in _BAD)[:_MAX_FAILURES],
         slowest=tuple((case.id, case.duration_s) for case in timed[:_SLOWEST]),
         unfinished=report.unfinished,
     )
@@ -184,7 +185,7 @@ def compact(verdict: Verdict, budget_chars: int) -> dict[str, object]:
         shown = [test[:_MAX_ID] for test in verdict.unfinished[:_MAX_UNFINISHED]]
         answer.add("unfinished", shown)
     if verdict.failures:
-        _add_failures(answer, verdict.failures)
+        _add_failures(answer, verdict)
     if verdict.slowest:
         slowest = [{"id": test[:_MAX_ID], "s": round(took, 2)} for test, took in verdict.slowest]
         answer.add("slowest", slowest)
@@ -214,18 +215,19 @@ class _Fitting:
         return True
 
 
-def _add_failures(answer: _Fitting, failures: tuple[Failure, ...]) -> None:
+def _add_failures(answer: _Fitting, verdict: Verdict) -> None:
     entries: list[dict[str, object]] = []
     if not answer.spend(_NOT_SHOWN_CHARS) or not answer.add("failures", entries):
         return
     shown: list[tuple[dict[str, object], Failure]] = []
-    for failure in failures:
+    for failure in verdict.failures:
         entry = _line(failure)
         if answer.spend(_size(entry) + len(", ")):
             entries.append(entry)
             shown.append((entry, failure))
-    left_out = sum(one.same for one in failures) - sum(one.same for _, one in shown)
-    if left_out:
+    bad = verdict.counts.failed + verdict.counts.errors
+    left_out = bad - sum(one.same for _, one in shown)
+    if left_out > 0:
         answer.value["not_shown"] = min(left_out, 1_000_000)
     for entry, failure in shown:
         _add_excerpt(answer, entry, failure)

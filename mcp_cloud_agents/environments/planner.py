@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from mcp_cloud_agents.domain.job import Snapshot
     from mcp_cloud_agents.domain.sandbox import Limits
+    from mcp_cloud_agents.domain.setup import SetupPlan
     from mcp_cloud_agents.environments.toolchains import Search
+    from mcp_cloud_agents.environments.tree import Tree
     from mcp_cloud_agents.ports.planner import Wish
     from mcp_cloud_agents.ports.snapshots import Snapshots
 
@@ -57,49 +59,63 @@ class TreePlanner:
         """See the port."""
         names = self._snapshots.names(snapshot)
         config = self._config(snapshot)
-        command, runner = self._command(snapshot, wish, config, names)
+        files = self._snapshots.read(snapshot, sorted(DETECTION_FILES), limit_bytes=1 << 20)
+        command, runner = _command(wish, config, names, files)
 
         def read(paths: Sequence[str]) -> Mapping[str, bytes]:
             return self._snapshots.read(snapshot, paths, limit_bytes=_FILE_BYTES)
 
         tree = detect.gather(names, read, declared=config.setup, identity=snapshot.tree)
+        setup = self._setup(snapshot, tree, config, runner)
+        usual = choose(None, names, files).runner
+        if runner is None and setup.commands and _same_languages(tree, usual):
+            # A command that needs an environment shares that of the tests: built once, not twice.
+            setup = self._setup(snapshot, tree, config, usual)
+        return Plan(command=command, runner=runner, setup=setup, limits=self._limited(config, wish))
+
+    def _setup(
+        self, snapshot: Snapshot, tree: Tree, config: RepositoryConfig, runner: str | None
+    ) -> SetupPlan:
         search = replace(self._search, avoid=snapshot.origin.workspace)
-        host = toolchains.find(detect.wanted(tree, runner=runner), search)
-        setup = detect.plan(
+        return detect.plan(
             tree,
-            host,
+            toolchains.find(detect.wanted(tree, runner=runner), search),
             repository=snapshot.repository,
             runner=runner,
             declared=config.setup,
             setup_env=self._setup_env,
         )
-        return Plan(command=command, runner=runner, setup=setup, limits=self._limited(config, wish))
 
     def _config(self, snapshot: Snapshot) -> RepositoryConfig:
         data = self._snapshots.read(snapshot, [FILE], limit_bytes=1 << 20).get(FILE)
         return parse_repository_config(data, runners=RUNNERS) if data else RepositoryConfig()
-
-    def _command(
-        self, snapshot: Snapshot, wish: Wish, config: RepositoryConfig, names: frozenset[str]
-    ) -> tuple[str, str | None]:
-        if wish.kind is Kind.COMMAND:
-            return wish.command or "", None
-        files = self._snapshots.read(snapshot, sorted(DETECTION_FILES), limit_bytes=1 << 20)
-        choice = choose(wish.command or config.tests.command, names, files)
-        runner = choice.runner or config.tests.runner or _by_environment(names, files)
-        if not choice.command or runner is None:
-            raise InvalidArgument(
-                f"No test command was found: {choice.problem}",
-                hint="Pass command, for example 'pytest -q', or write [tests] command and runner "
-                f"into {FILE}. For a command without test reports use run_in_sandbox.",
-            )
-        return _with_paths(choice.command, wish.paths), runner
 
     def _limited(self, config: RepositoryConfig, wish: Wish) -> Limits:
         asked = self._limits
         if wish.timeout_s is not None:
             asked = replace(asked, timeout_s=wish.timeout_s)
         return config.tighten(asked)
+
+
+def _command(
+    wish: Wish, config: RepositoryConfig, names: frozenset[str], files: Mapping[str, bytes]
+) -> tuple[str, str | None]:
+    """What is run, and whose reports it writes."""
+    if wish.kind is Kind.COMMAND:
+        return wish.command or "", None
+    choice = choose(wish.command or config.tests.command, names, files)
+    runner = choice.runner or config.tests.runner or _by_environment(names, files)
+    if not choice.command or runner is None:
+        raise InvalidArgument(
+            f"No test command was found: {choice.problem}",
+            hint="Pass command, for example 'pytest -q', or write [tests] command and runner "
+            f"into {FILE}. For a command without test reports use run_in_sandbox.",
+        )
+    return _with_paths(choice.command, wish.paths), runner
+
+
+def _same_languages(tree: Tree, runner: str | None) -> bool:
+    return detect.languages(tree, runner) == detect.languages(tree, None)
 
 
 def _by_environment(names: frozenset[str], files: Mapping[str, bytes]) -> str | None:

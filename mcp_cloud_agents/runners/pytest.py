@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _JUNIT = "junit.xml"
 _MANIFESTS = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "Pipfile")
-_CONFIG = {"setup.cfg": b"[tool:pytest]", "tox.ini": b"[pytest]"}
+_CONFIG = {"pyproject.toml": b"[tool.pytest", "setup.cfg": b"[tool:pytest]", "tox.ini": b"[pytest]"}
 _NEEDS = re.compile(rb"(?i)(?<![\w.-])pytest(?![\w.])")
 _OUTCOMES = {"passed": Outcome.PASSED, "skipped": Outcome.SKIPPED}
 _ASSERTS = ("AssertionError", "assert ", "Failed: DID NOT", "DID NOT")
@@ -143,6 +143,8 @@ class _Reading:
         bad = outcome in (Outcome.FAILED, Outcome.ERROR)
         text = untrusted.lines(step.message)
         place = self._frames.get((test, step.phase))
+        if place is None and bad:
+            place = self._first_frame(step.message)
         return TestCase(
             id=untrusted.name(test),
             outcome=outcome,
@@ -165,13 +167,14 @@ class _Reading:
 
     def _place(self, test: str, entry: junit.Entry) -> tuple[str, int] | None:
         """Where it failed; at least where it is defined."""
-        place = self._frames.get((test, _phase(entry))) or untrusted.first_frame(
-            entry.text, python_frames.PATTERNS, tree=self._tree, base=self._cwd
-        )
+        place = self._frames.get((test, _phase(entry))) or self._first_frame(entry.text)
         file = self._inside(entry.file)
         if place is None and file is not None and entry.line is not None:
             return file, entry.line + 1
         return place
+
+    def _first_frame(self, text: str) -> tuple[str, int] | None:
+        return untrusted.first_frame(text, python_frames.PATTERNS, tree=self._tree, base=self._cwd)
 
     def _inside(self, path: str) -> str | None:
         return untrusted.inside(path, tree=self._tree, base=self._base)

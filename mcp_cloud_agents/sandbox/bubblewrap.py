@@ -59,16 +59,20 @@ class Bubblewrap:
     Args:
         program: absolute path of bwrap; None: looked for in the system's folders.
         job_uid: host user of commands when this process is root; None: JOB_UID.
+        groups: whether control groups hold the limits where they can be made.
     """
 
     level = IsolationLevel.FULL
 
-    def __init__(self, program: str | None = None, *, job_uid: int | None = None) -> None:
+    def __init__(
+        self, program: str | None = None, *, job_uid: int | None = None, groups: bool = True
+    ) -> None:
         self._program = program or shutil.which("bwrap", path=SYSTEM_PATH)
         self._setpriv = shutil.which("setpriv", path=SYSTEM_PATH)
         self._job_uid = JOB_UID if job_uid is None else job_uid
-        self._grouped = True
-        """Whether control groups are tried."""
+        self._grouped = groups
+        self._promised = False
+        """Whether the probe said that the kernel limits memory."""
 
     def probe(self) -> Probe:
         """See the port. Control groups that cannot be entered are given up, and said to be."""
@@ -76,7 +80,6 @@ class Bubblewrap:
             return self._broken(_NOT_INSTALLED, "bubblewrap")
         driver = self._version(self._program)
         try:
-            self._grouped = True
             code, said, hard = self._try()
             if code != 0 and hard:
                 self._grouped = False
@@ -85,6 +88,7 @@ class Bubblewrap:
             return self._broken(exc.message, driver, exc.hint)
         if code != 0:
             return self._broken(said or f"bwrap ended with {code}", driver)
+        self._promised = hard
         memory = Enforcement.HARD if hard else Enforcement.POLLED
         limits = (*_LIMITS, ("memory", memory), ("disk", Enforcement.POLLED))
         return Probe(level=self.level, driver=driver, works=True, limits=limits)
@@ -96,7 +100,8 @@ class Bubblewrap:
 
         Raises:
             InvalidArgument: a word of the command or the confinement holds a NUL.
-            IsolationUnavailable: bwrap is missing or cannot be run.
+            IsolationUnavailable: bwrap is missing or cannot be run, or a limit that the probe
+                promised cannot be set.
         """
         if self._program is None:
             raise IsolationUnavailable(_NOT_INSTALLED, hint=remedy(_NOT_INSTALLED))
@@ -150,7 +155,13 @@ class Bubblewrap:
     def _group(self, limits: Limits) -> Cgroup | None:
         if not self._grouped or (os.geteuid() == 0 and self._setpriv is None):
             return None
-        return cgroup.make(limits)
+        group = cgroup.make(limits)
+        if group is None and self._promised:  # the record of the job says hard: never less
+            raise IsolationUnavailable(
+                "The control group that limits memory cannot be made any more.",
+                hint="Submit the job again; `mcp-cloud-agents doctor` tells what works now.",
+            )
+        return group
 
     def _dropped(self, bwrap: list[str], group: Cgroup | None) -> tuple[list[str], int | None]:
         """The whole command, and the user that Popen changes to, so that bwrap is never root.

@@ -1,7 +1,7 @@
 """From a confinement to bubblewrap's arguments. Pure: the same confinement, the same arguments.
 
 Deny by default: the root is an empty tmpfs; what is not named here or in the confinement does not
-exist inside. Order matters: binds first, `--remount-ro /` last.
+exist inside. Order matters: binds first, `--remount-ro` last; the tmpfs of / and /dev have no limit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ BASE_ENV = {
     "NO_COLOR": "1",
     "GIT_CONFIG_NOSYSTEM": "1",
 }
-_TMPFS = ("/dev/shm", "/tmp", "/home/agent")  # noqa: S108  private ones inside
+PRIVATE_TMPFS = ("/dev/shm", "/tmp", "/home/agent")  # noqa: S108  private ones inside
+_INIT_HIDDEN = (
+    *("--perms", "0555", "--size", "4096", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"),
+)
+"""The first process inside is bubblewrap, same user and no seccomp filter: who may write its
+/proc/1/mem runs code without the filter, and may tell the exit code."""
 _PRLIMIT = "/usr/bin/prlimit"
 
 
@@ -64,7 +69,7 @@ def bubblewrap_args(confinement: Confinement, host: Host, fds: Descriptors) -> l
         *_private(confinement),
         *_binds(confinement),
         *("--dir", "/var", "--symlink", "/tmp", "/var/tmp", "--dir", "/run"),  # noqa: S108  inside
-        *("--remount-ro", "/", "--chdir", confinement.cwd),
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", confinement.cwd),
         *_environment(confinement, host),
         *("--seccomp", str(fds.seccomp), "--json-status-fd", str(fds.status)),
     ]
@@ -108,12 +113,12 @@ def _system(host: Host, etc: Mapping[str, int]) -> list[str]:
         args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for name, fd in etc.items():
         args += ["--perms", "0444", "--ro-bind-data", str(fd), f"/etc/{name}"]
-    return [*args, "--proc", "/proc", "--dev", "/dev"]
+    return [*args, "--proc", "/proc", *_INIT_HIDDEN, "--dev", "/dev"]
 
 
 def _private(confinement: Confinement) -> list[str]:
     size = str(confinement.limits.tmp_mib << 20)
-    return [word for path in _TMPFS for word in ("--size", size, "--tmpfs", path)]
+    return [word for path in PRIVATE_TMPFS for word in ("--size", size, "--tmpfs", path)]
 
 
 def _binds(confinement: Confinement) -> list[str]:

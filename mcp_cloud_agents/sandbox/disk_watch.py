@@ -7,14 +7,17 @@ and by descriptors, so that a link swapped in on the way leads nowhere.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 import time
 from typing import TYPE_CHECKING
 
+from mcp_cloud_agents.sandbox.processes import open_files
+
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Sequence
+
+    _Level = tuple[int, Generator[os.DirEntry[str]]]
+    """An open folder and what is left of its entries."""
 
 _SLICE_S = 0.01
 _SPACING = 5.0
@@ -101,32 +104,32 @@ class DiskWatch:
     def _entries(self, pids: Sequence[int]) -> Generator[os.stat_result]:
         for folder in self._folders:
             yield from self._below(folder)
-        for found in _open_files(pids):
+        for found in open_files(pids):
             if found.st_nlink == 0 and found.st_dev in self._devices:
                 yield found
 
     def _below(self, folder: str) -> Generator[os.stat_result]:
         """What lies below a folder, depth first; a stack, since names may nest without end."""
-        stack: list[tuple[int, Iterator[os.DirEntry[str]]]] = []
+        stack: list[_Level] = []
         try:
             self._push(stack, folder, None)
             while stack:
                 fd, entries = stack[-1]
-                entry = next(entries, None)
-                if entry is None:
-                    os.close(stack.pop()[0])
-                    continue
-                with contextlib.suppress(OSError):  # vanished since it was listed
+                try:
+                    entry = next(entries, None)
+                    if entry is None:
+                        _close(stack.pop())
+                        continue
                     yield entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
                         self._push(stack, entry.name, fd)
+                except OSError:  # vanished since it was listed
+                    continue
         finally:
-            for fd, _ in stack:
-                os.close(fd)
+            for level in stack:
+                _close(level)
 
-    def _push(
-        self, stack: list[tuple[int, Iterator[os.DirEntry[str]]]], name: str, above: int | None
-    ) -> None:
+    def _push(self, stack: list[_Level], name: str, above: int | None) -> None:
         if len(stack) >= _MAX_DEPTH:
             self._hidden = True
             return
@@ -134,13 +137,21 @@ class DiskWatch:
             fd = os.open(name, _FOLDER, dir_fd=above)
         except PermissionError:
             self._hidden = True
-            return
         except OSError:  # vanished, or a link now
-            return
-        try:
-            stack.append((fd, os.scandir(fd)))
-        except OSError:
-            os.close(fd)
+            pass
+        else:
+            stack.append((fd, _listed(fd)))
+
+
+def _listed(fd: int) -> Generator[os.DirEntry[str]]:
+    with os.scandir(fd) as entries:
+        yield from entries
+
+
+def _close(level: _Level) -> None:
+    fd, entries = level
+    entries.close()
+    os.close(fd)
 
 
 def _free(folder: str) -> int:
@@ -150,14 +161,3 @@ def _free(folder: str) -> int:
     except OSError:
         return 0
     return found.f_bfree * found.f_frsize + found.f_ffree * _SMALLEST
-
-
-def _open_files(pids: Sequence[int]) -> Generator[os.stat_result]:
-    """The regular files that processes hold open, as far as they may be looked at."""
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    found = os.stat(f"/proc/{pid}/fd/{fd}")
-                    if stat.S_ISREG(found.st_mode):
-                        yield found

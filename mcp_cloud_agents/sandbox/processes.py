@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -38,16 +43,32 @@ def rss_bytes(pid: int) -> int:
         return 0
 
 
-def pss_bytes(pid: int) -> int:
-    """Memory with each shared page split among its users; resident memory where it is hidden."""
+def shares(pid: int) -> tuple[int, int]:
+    """Bytes of memory with each shared page split among its users: its own, and of shared files.
+
+    Resident memory stands in where the process does not let itself be looked at.
+    """
+    found = {b"Pss:": 0, b"Pss_Shmem:": 0}
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) << 10
+                name, *rest = line.split()
+                if name in found:
+                    found[name] = int(rest[0]) << 10
     except OSError:
-        return rss_bytes(pid)
-    return 0
+        return rss_bytes(pid), 0
+    return found[b"Pss:"] - found[b"Pss_Shmem:"], found[b"Pss_Shmem:"]
+
+
+def open_files(pids: Sequence[int]) -> Generator[os.stat_result]:
+    """The regular files that processes hold open, as far as they let themselves be looked at."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found = os.stat(f"/proc/{pid}/fd/{fd}")
+                    if stat.S_ISREG(found.st_mode):
+                        yield found
 
 
 def _children(pid: int) -> list[int]:

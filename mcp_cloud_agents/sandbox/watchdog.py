@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.result import CauseKind
+from mcp_cloud_agents.sandbox.bubblewrap_args import PRIVATE_TMPFS
 from mcp_cloud_agents.sandbox.disk_watch import DiskWatch
-from mcp_cloud_agents.sandbox.processes import pss_bytes, rss_bytes
+from mcp_cloud_agents.sandbox.memory_watch import MemoryWatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mcp_cloud_agents.domain.sandbox import Limits
-
-_SPACING = 5.0
-"""Between two exact counts, times what the last one took."""
 
 
 class Watchdog:
@@ -24,33 +21,19 @@ class Watchdog:
     Args:
         limits: `memory_mib` of the whole process tree, `disk_mib` of growth.
         disk: host folders whose growth counts.
-
-    Attributes:
-        peak_memory_mib: the most seen at once; shared pages counted once for each process, except
-            near the limit, so it is rather too much than too little.
     """
 
     def __init__(self, limits: Limits, disk: Sequence[str]) -> None:
-        self.peak_memory_mib = 0
-        self._memory_bytes = limits.memory_mib << 20
-        self._exact_at = 0.0
+        self._memory = MemoryWatch(limits.memory_mib << 20, PRIVATE_TMPFS)
         self._disk = DiskWatch(disk, limits.disk_mib << 20)
+
+    @property
+    def peak_memory_mib(self) -> int:
+        """The most memory seen at once, rather too much than too little."""
+        return self._memory.peak_bytes >> 20
 
     def look(self, pids: Sequence[int]) -> CauseKind | None:
         """OOM or DISK when a limit is passed now, else None. Usually well under 1 ms."""
-        if self._memory_over(pids):
+        if self._memory.over(pids):
             return CauseKind.OOM
         return CauseKind.DISK if self._disk.over(pids) else None
-
-    def _memory_over(self, pids: Sequence[int]) -> bool:
-        used = sum(map(rss_bytes, pids))
-        if used > self._memory_bytes:
-            # Not yet too much: 250 forked Pythons of 10 MB, sharing all, read as 1 GiB.
-            began_at = time.monotonic()
-            if began_at < self._exact_at:
-                return False
-            used = sum(map(pss_bytes, pids))
-            ended_at = time.monotonic()
-            self._exact_at = ended_at + _SPACING * (ended_at - began_at)
-        self.peak_memory_mib = max(self.peak_memory_mib, used >> 20)
-        return used > self._memory_bytes

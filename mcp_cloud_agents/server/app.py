@@ -58,12 +58,13 @@ class AgentServer(MCPServer[None]):
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
         """Call a tool whose arguments fit its schema to the letter."""
-        from mcp_cloud_agents.server.strict import wrong_arguments
+        from mcp_cloud_agents.server.calls import refusal_of
+        from mcp_cloud_agents.server.strict import unknown_tool, wrong_arguments
 
-        schema = next((t.input_schema for t in await self.list_tools() if t.name == name), None)
-        if schema is not None and (problem := wrong_arguments(name, schema, arguments)):
-            from mcp_cloud_agents.server.calls import refusal_of
-
+        schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+        if name not in schemas:
+            return refusal_of(unknown_tool(name, list(schemas)))
+        if problem := wrong_arguments(name, schemas[name], arguments):
             return refusal_of(problem)
         return await super().call_tool(name, arguments, context)
 

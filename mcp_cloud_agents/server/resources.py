@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -27,6 +28,7 @@ PAGE_BYTES = 65_536
 MAX_PATCH_BYTES = 4 << 20
 MAX_FAILURES = 100
 PATCH = "patch.diff"
+_NUMBER = re.compile(r"-?[0-9]{1,100}")
 
 
 def resource_errors(read: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -58,11 +60,11 @@ def add_resources(server: MCPServer[None], front: Front) -> None:
         "job://{job_id}/log{?offset,limit}", title="Log of a job", mime_type="text/plain"
     )
     @resource_errors
-    async def log(job_id: str, offset: int = 0, limit: int = PAGE_BYTES) -> str:
+    async def log(job_id: str, offset: str = "0", limit: str = str(PAGE_BYTES)) -> str:
         """Rendered log from a byte offset, at most 64 KiB; wait_job and read_log tell cursors."""
-        size = max(1, min(limit, PAGE_BYTES))
+        start, size = _window(offset, limit)
         runner = await front.runner()
-        return (await page(runner, JobId(job_id), offset=max(0, offset), limit=size)).text
+        return (await page(runner, JobId(job_id), offset=start, limit=size)).text
 
     @server.resource("job://{job_id}/tests", title="Verdict", mime_type="application/json")
     @resource_errors
@@ -100,13 +102,21 @@ def add_resources(server: MCPServer[None], front: Front) -> None:
     )
     @resource_errors
     async def artifact(
-        job_id: str, name: str, offset: int = 0, limit: int = PAGE_BYTES
+        job_id: str, name: str, offset: str = "0", limit: str = str(PAGE_BYTES)
     ) -> str | bytes:
         """A page of an artifact, at most 64 KiB from a byte offset."""
-        size = max(1, min(limit, PAGE_BYTES))
+        start, size = _window(offset, limit)
         runner = await front.runner()
-        piece = await runner.artifact(JobId(job_id), name, offset=max(0, offset), limit=size)
+        piece = await runner.artifact(JobId(job_id), name, offset=start, limit=size)
         return _text_or_bytes(piece.data)
+
+
+def _window(offset: str, limit: str) -> tuple[int, int]:
+    """Where to read from and how much, clamped; the SDK calls a wrong number our own mistake."""
+    for name, value in (("offset", offset), ("limit", limit)):
+        if not _NUMBER.fullmatch(value):
+            raise ResourceNotFoundError(f"{name} is {value[:80]!r}; it must be a whole number.")
+    return max(0, int(offset)), max(1, min(int(limit), PAGE_BYTES))
 
 
 def _text_or_bytes(data: bytes) -> str | bytes:

@@ -22,6 +22,8 @@ _CHUNK = 65_536
 _LOOK_EVERY_S = 0.05
 _GRACE_S = 1.0
 """How long output is still read after the command ended, when a child of it holds the pipe."""
+_END_S = 30.0
+"""How long a killed command may take to end; only one stuck in the kernel takes longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +68,12 @@ def run(
     try:
         started_at = time.monotonic()
         try:
+            watchdog = Watchdog(confinement.limits, watch.disk)
             confined = sandbox.start(argv, confinement, output=writing)
         finally:
             os.close(writing)
-        watchdog = Watchdog(confinement.limits, watch.disk)
         try:
-            stopped = _pump(confined, reading, sink=sink, watch=watch, watchdog=watchdog)
+            stopped = _Pump(confined, reading, sink, watch).until_end(watchdog)
         finally:
             confined.kill()
             exit_code = confined.wait()
@@ -85,48 +87,65 @@ def run(
         os.close(reading)
 
 
-def _pump(
-    confined: Confined,
-    reading: int,
-    *,
-    sink: Callable[[bytes], None],
-    watch: Watch,
-    watchdog: Watchdog,
-) -> CauseKind | None:
-    poll = select.poll()
-    poll.register(reading, select.POLLIN)
-    poll.register(confined.fileno(), select.POLLIN)
-    deadline = time.monotonic() + watch.timeout_s
-    next_look, ended_at, stopped = time.monotonic(), None, None
-    while True:
-        for fd, _ in poll.poll(_LOOK_EVERY_S * 1000):
-            if fd != reading:
-                poll.unregister(fd)
-                ended_at = time.monotonic()
-            elif data := os.read(reading, _CHUNK):
-                sink(data)
-            else:
-                poll.unregister(reading)
-                reading = -1
-        now = time.monotonic()
-        if ended_at is not None:
-            if reading < 0 or now - ended_at > _GRACE_S:
-                return stopped
-        elif now >= next_look and stopped is None:
+class _Pump:
+    """Moves the output and looks at the command until both have ended.
+
+    Output never keeps it from looking: one chunk at a time, and a deadline for everything else.
+    """
+
+    def __init__(
+        self, confined: Confined, reading: int, sink: Callable[[bytes], None], watch: Watch
+    ) -> None:
+        self._confined = confined
+        self._reading = reading
+        self._sink = sink
+        self._watch = watch
+        self._poll = select.poll()
+        self._poll.register(reading, select.POLLIN)
+        self._poll.register(confined.fileno(), select.POLLIN)
+        self._drained = False
+        self._ended_at: float | None = None
+        self._killed_at: float | None = None
+
+    def until_end(self, watchdog: Watchdog) -> CauseKind | None:
+        """Returns why the command was killed; None when it was not."""
+        deadline = time.monotonic() + self._watch.timeout_s
+        next_look, reason = 0.0, None
+        while not self._over():
+            self._move()
+            now = time.monotonic()
+            if now < next_look or self._ended_at is not None or self._killed_at is not None:
+                continue
             next_look = now + _LOOK_EVERY_S
-            watch.tick()
-            stopped = _reason_to_stop(confined, watch, watchdog, overdue=now > deadline)
-            if stopped is not None:
-                confined.kill()
+            self._watch.tick()
+            reason = self._reason_to_kill(watchdog, overdue=now > deadline)
+            if reason is not None:
+                self._confined.kill()
+                self._killed_at = now
+        return reason
 
+    def _over(self) -> bool:
+        now = time.monotonic()
+        if self._ended_at is not None:
+            return self._drained or now - self._ended_at > _GRACE_S
+        return self._killed_at is not None and now - self._killed_at > _END_S
 
-def _reason_to_stop(
-    confined: Confined, watch: Watch, watchdog: Watchdog, *, overdue: bool
-) -> CauseKind | None:
-    if watch.cancelled():
-        return CauseKind.CANCELLED
-    if overdue:
-        return CauseKind.TIMEOUT
-    if confined.oom_killed():
-        return CauseKind.OOM
-    return watchdog.look(confined.pids())
+    def _move(self) -> None:
+        for fd, _ in self._poll.poll(_LOOK_EVERY_S * 1000):
+            if fd != self._reading:
+                self._poll.unregister(fd)
+                self._ended_at = time.monotonic()
+            elif data := os.read(fd, _CHUNK):
+                self._sink(data)
+            else:  # the command may close its output long before its end
+                self._poll.unregister(fd)
+                self._drained = True
+
+    def _reason_to_kill(self, watchdog: Watchdog, *, overdue: bool) -> CauseKind | None:
+        if self._watch.cancelled():
+            return CauseKind.CANCELLED
+        if overdue:
+            return CauseKind.TIMEOUT
+        if self._confined.oom_killed():
+            return CauseKind.OOM
+        return watchdog.look(self._confined.pids())

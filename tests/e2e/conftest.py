@@ -10,32 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import Connect, Repository, Wire
+from tests.e2e.wire import Connect, Repository, Wire, a_repository
 
 
 @pytest.fixture
 def repository(open_path: Path) -> Repository:
-    """One commit; set-up is declared empty, so that no test needs a package registry."""
-    path = open_path / "repository"
-    path.mkdir()
-    home = open_path / "home"
-    home.mkdir()
-    env = {
-        "HOME": str(home),
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "MCP_CLOUD_AGENTS_STATE_DIR": str(open_path / "state"),
-    }
-    made = Repository(path=path, env=env)
-    made.git("init", "-q", "-b", "main")
-    made.write(".cloud-agents/config.toml", "[setup]\ncommands = []\n")
-    made.write(
-        "test_it.py",
-        "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_ok(self):\n        pass\n",
-    )
-    made.git("add", "-A")
-    made.git("commit", "-qm", "first")
-    return made
+    return a_repository(open_path)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ import pytest
 from mcp_cloud_agents.domain.job import JobSpec
 from mcp_cloud_agents.domain.sandbox import JOB_UID
 from mcp_cloud_agents.environments.uv_program import uv_program
+from mcp_cloud_agents.sandbox.bubblewrap_args import CERTIFICATES
 from mcp_cloud_agents.storage.job_folder import JobFolder
 from tests.e2e.wire import Connect, Repository, Wire
 
@@ -56,12 +57,18 @@ class Counts:
     skipped: int
 
 
+# Its requirements/dev.txt pins another version of itself, so only the test requirements are taken.
+JINJA2 = """\
+[setup]
+commands = ["uv venv /env/venv", "uv pip install -e . -r requirements/tests.txt"]
+inputs = ["pyproject.toml", "requirements/tests.txt"]
+"""
 PROJECTS = (
     Project("attrs", "26.1.0"),
     Project("click", "8.5.1"),
     Project("iniconfig", "2.3.1"),
     Project("itsdangerous", "2.2.0"),
-    Project("jinja2", "3.1.6"),
+    Project("jinja2", "3.1.6", JINJA2),
     Project("markupsafe", "3.0.4"),
     Project("more-itertools", "11.2.1"),
     Project("packaging", "26.3"),
@@ -138,14 +145,16 @@ class BareRun:
         self._scratch = scratch
         self._tree = scratch / "tree"
         shutil.copytree(repository.path, self._tree, symlinks=True)
-        (scratch / "env").mkdir()
+        self._setup_env = {name: self._here(value) for name, value in spec.setup.setup_env}
         (scratch / "home").mkdir()
+        os.makedirs(self._setup_env["TMPDIR"])
         uv = os.path.dirname(uv_program(str(scratch / "tools"), job_uid=OWNER))
         folders = (*map(self._here, spec.setup.path), uv, "/usr/local/bin", "/usr/bin", "/bin")
         self._env = {
             "PATH": ":".join(folders),
             "HOME": str(scratch / "home"),
             "LANG": "C.UTF-8",
+            **({"SSL_CERT_FILE": CERTIFICATES} if os.path.exists(CERTIFICATES) else {}),
             **{name: self._here(value) for name, value in spec.setup.env},
         }
         if OWNER is not None:
@@ -154,11 +163,8 @@ class BareRun:
                     os.chown(one, OWNER, OWNER, follow_symlinks=False)
 
     def set_up(self) -> None:
-        env = {name: self._here(value) for name, value in self._spec.setup.setup_env}
-        os.makedirs(env["TMPDIR"], mode=0o777, exist_ok=True)
-        os.chmod(env["TMPDIR"], 0o777)  # its parents are the cache, made by root here
         for command in self._spec.setup.commands:
-            done = self._shell(self._here(command), env)
+            done = self._shell(self._here(command), self._setup_env)
             assert done.returncode == 0, done.stdout
 
     def run(self) -> Counts:

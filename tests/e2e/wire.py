@@ -38,6 +38,29 @@ class Repository:
         target.write_text(text)
 
 
+def a_repository(scratch: Path) -> Repository:
+    """One commit; set-up is declared empty, so that no test needs a package registry."""
+    path, home = scratch / "repository", scratch / "home"
+    path.mkdir()
+    home.mkdir()
+    env = {
+        "HOME": str(home),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "MCP_CLOUD_AGENTS_STATE_DIR": str(scratch / "state"),
+    }
+    made = Repository(path=path, env=env)
+    made.git("init", "-q", "-b", "main")
+    made.write(".cloud-agents/config.toml", "[setup]\ncommands = []\n")
+    made.write(
+        "test_it.py",
+        "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_ok(self):\n        pass\n",
+    )
+    made.git("add", "-A")
+    made.git("commit", "-qm", "first")
+    return made
+
+
 @dataclass
 class Wire:
     """A server process spoken to frame by frame."""

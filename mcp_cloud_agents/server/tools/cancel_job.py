@@ -17,7 +17,7 @@ from mcp_cloud_agents.server.front import Front
 _DESCRIPTION = """\
 Cancel a submitted job (cloud subagent): its processes are killed within about a second, its log \
 is kept, its unfinished work is lost. Answers at once; the state becomes cancelled shortly after \
-(wait_job tells). A job that is done stays as it is."""
+(wait_job tells). A job that is done stays as it is. Free of cost."""
 
 
 def add(server: MCPServer[None], front: Front) -> None:

@@ -16,7 +16,7 @@ from mcp_cloud_agents.runners import shell
         ("poetry run python -m pytest", ["pytest"]),
         ("coverage run --branch -m pytest", ["pytest"]),
         ("python -m coverage run -m unittest discover", ["unittest"]),
-        ("env A=1 timeout -k 5 60 pytest", ["60"]),
+        ("env A=1 timeout -k 5 60 pytest", ["pytest"]),
         ("timeout 60 pytest", ["pytest"]),
         ("cd sub && pytest 2>&1 | tail -5", ["cd", "pytest", "tail"]),
         ("(cd sub; ./run.sh) & wait", ["cd", "run.sh", "wait"]),

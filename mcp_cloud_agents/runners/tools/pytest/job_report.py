@@ -30,9 +30,10 @@ def pytest_configure(config: Any) -> None:
         out = os.open(path, flags, 0o644)
     except OSError:
         return
-    lines = _Lines(out)
+    cwd = os.getcwd()
+    lines = _Lines(out, cwd)
     root = str(getattr(config, "rootpath", None) or config.rootdir)
-    lines.put(session=root, cwd=os.getcwd())
+    lines.put(session=root, cwd=cwd)
     config.pluginmanager.register(lines, "job_report_lines")
 
 
@@ -57,8 +58,9 @@ def _set(variable: str, value: str) -> None:
 
 
 class _Lines:
-    def __init__(self, out: int) -> None:
+    def __init__(self, out: int, cwd: str) -> None:
         self._out = out
+        self._cwd = cwd
         self._collected = False
 
     def put(self, **line: object) -> None:
@@ -100,7 +102,7 @@ class _Lines:
             outcome=report.outcome,
             s=round(report.duration, 4),
             message=text[:_MAX_MESSAGE],
-            frames=_frames(report.longrepr, crash) if report.failed else [],
+            frames=_frames(report.longrepr, crash, self._cwd) if report.failed else [],
         )
 
     def pytest_runtest_logfinish(self, nodeid: str, location: object) -> None:
@@ -116,11 +118,16 @@ def _text(report: Any) -> str:
     return str((report.longrepr[2] if triple else report.longrepr) or "")
 
 
-def _frames(longrepr: Any, crash: Any) -> list[list[Any]]:
-    """File and line of each frame that pytest shows, outermost first; the crash as the last."""
+def _frames(longrepr: Any, crash: Any, cwd: str) -> list[list[Any]]:
+    """File and line of each frame that pytest shows, outermost first; the crash as the last.
+
+    pytest names files relative to where it was started, unless a test has changed the folder.
+    """
     entries = getattr(getattr(longrepr, "reprtraceback", None), "reprentries", [])
     places = [getattr(entry, "reprfileloc", None) for entry in entries]
     found: list[list[Any]] = [
-        [str(place.path), int(place.lineno)] for place in [*places, crash] if place
+        [os.path.join(cwd, str(place.path)), int(place.lineno)]
+        for place in [*places, crash]
+        if place
     ]
     return found[:_MAX_FRAMES]
