@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.snapshots import Snapshots
 
 _FILE_BYTES = 8 << 20
-_GO_ALL = "./..."
+_ALL_TESTS = re.compile(r" \./\.\.\.$| discover\b.*$")
+"""How a command says "all": go's package pattern, unittest's discovery."""
 
 
 class TreePlanner:
@@ -128,10 +130,8 @@ def _by_environment(names: frozenset[str], files: Mapping[str, bytes]) -> str | 
 
 
 def _with_paths(command: str, paths: tuple[str, ...]) -> str:
-    """The command for these tests only; go names packages where others take all by default."""
+    """The command for these tests only: they take the place of what means all tests."""
     if not paths:
         return command
-    words = shlex.join(paths)
-    if command.endswith(f" {_GO_ALL}"):
-        return f"{command.removesuffix(_GO_ALL)}{words}"
-    return f"{command} {words}"
+    kept = _ALL_TESTS.sub("", command)
+    return f"{kept} {shlex.join(paths)}"

@@ -1,7 +1,7 @@
 """From a confinement to bubblewrap's arguments. Pure: the same confinement, the same arguments.
 
 Deny by default: the root is an empty tmpfs; what is not named here or in the confinement does not
-exist inside. Order matters: binds first, `--remount-ro` last; the tmpfs of / and /dev have no limit.
+exist inside. Order matters: binds first, `--remount-ro` last: the tmpfs of / and /dev has no limit.
 """
 
 from __future__ import annotations

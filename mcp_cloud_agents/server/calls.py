@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ParamSpec
 from mcp.types import CallToolResult, ResourceLink, TextContent
 
 from mcp_cloud_agents.domain.errors import AgentsError, RefusedFiles
-from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.server.answers import Answer, Problem
+from mcp_cloud_agents.server.room import cut, within
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 _CALL_ID_KEYS = ("callId", "claudecode/toolUseId")  # Codex and Claude Code, each its own
 _MAX_PATHS = 20
+_MESSAGE_CHARS, _HINT_CHARS, _PATHS_CHARS = 1_500, 1_000, 2_500
 
 
 def call_key(ctx: Context, given: str | None) -> str | None:
@@ -45,19 +46,18 @@ def problem_of(exc: AgentsError) -> Problem:
     """An error of ours as data."""
     paths: list[str] | None = None
     if isinstance(exc, RefusedFiles):
-        paths = [f"{render_text(path)}: {reason}" for path, reason in exc.paths[:_MAX_PATHS]]
-    return Problem(
-        code=exc.code,
-        message=render_text(exc.message)[:2_000],
-        hint=render_text(exc.hint)[:1_500],
-        paths=paths,
-    )
+        told = [f"{cut(path, 500)}: {cut(reason, 200)}" for path, reason in exc.paths]
+        paths = within(told[:_MAX_PATHS], _PATHS_CHARS)
+        if left_out := len(told) - len(paths):
+            paths.append(f"and {left_out} more")
+    return Problem(code=exc.code, message=exc.message, hint=exc.hint, paths=paths)
 
 
 def refusal_of(problem: Problem) -> CallToolResult:
-    """An answer that is only an error."""
-    answer = Answer(ok=False, summary=problem.message, next=problem.hint, error=problem)
-    return result_of(answer)
+    """An answer that is only an error; message and hint stand in it twice."""
+    message, hint = cut(problem.message, _MESSAGE_CHARS), cut(problem.hint, _HINT_CHARS)
+    error = problem.model_copy(update={"message": message, "hint": hint})
+    return result_of(Answer(ok=False, summary=message, next=hint, error=error))
 
 
 def tool_errors(

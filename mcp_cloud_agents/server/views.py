@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mcp.types import ResourceLink
 
 from mcp_cloud_agents.domain.job import JobState
-from mcp_cloud_agents.domain.rendering import render, render_text
+from mcp_cloud_agents.domain.rendering import render
 from mcp_cloud_agents.domain.result import CauseKind
 from mcp_cloud_agents.domain.verdict import compact
 from mcp_cloud_agents.server.answers import (
@@ -23,6 +23,8 @@ from mcp_cloud_agents.server.answers import (
     TreeView,
 )
 
+from mcp_cloud_agents.server.room import cut, fit, over
+
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.request import JobView
     from mcp_cloud_agents.domain.job import Snapshot
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 _TESTS_CHARS = 4_500
 _TAIL_CHARS = 2_500
-_MAX_PATHS = 15
 _LOCAL = Cost(estimate_usd="0", reserved_usd="0", actual_usd="0")
 _PATCH_EVIDENCE = "none yet: the change is what the command left, not judged by tests"
 
@@ -50,7 +51,7 @@ def job_answer(view: JobView) -> JobAnswer:
         state=status.state,
         done=status.state.done,
         alive_s_ago=_alive_s_ago(status),
-        command=render_text(spec.command)[:300],
+        command=cut(spec.command, 300),
         summary=summary_of(view),
         next=_next_of(view),
         cost=_LOCAL,
@@ -61,6 +62,8 @@ def job_answer(view: JobView) -> JobAnswer:
         _add_result(answer, result)
     if view.note:
         answer.notes = [view.note, *(answer.notes or [])]
+    fit(answer)
+    _refit_tests(answer, view)
     return _with_tail(answer, view)
 
 
@@ -86,9 +89,9 @@ def summary_of(view: JobView) -> str:
     """One sentence on where the job is."""
     status, result = view.status, view.result
     if result is not None and result.verdict is not None:
-        return result.verdict.summary
+        return cut(result.verdict.summary, 500)
     if status.cause is not None:
-        return render_text(status.cause.message)[:500]
+        return cut(status.cause.message, 500)
     if result is not None:
         return f"The command ended with exit code {result.exit_code}."
     if status.progress is not None:
@@ -117,11 +120,11 @@ def _tree_of(snapshot: Snapshot) -> TreeView:
     return TreeView(
         tree=snapshot.tree,
         base_commit=snapshot.origin.base_commit,
-        branch=snapshot.origin.branch,
+        branch=None if snapshot.origin.branch is None else cut(snapshot.origin.branch, 200),
         dirty=snapshot.origin.dirty,
         files=snapshot.files,
         sent_bytes=snapshot.sent_bytes,
-        warnings=[render_text(warning)[:200] for warning in snapshot.warnings[:5]],
+        warnings=[cut(warning, 200) for warning in snapshot.warnings],
     )
 
 
@@ -131,9 +134,9 @@ def _problem_of(cause: Cause | None, state: JobState) -> Problem:
     code = "cancelled" if cause.kind is CauseKind.CANCELLED else str(cause.kind)
     return Problem(
         code=code,
-        message=render_text(cause.message)[:500],
-        hint=render_text(cause.hint)[:500],
-        excerpt=[render_text(line)[:160] for line in cause.excerpt[:20]] or None,
+        message=cut(cause.message, 500),
+        hint=cut(cause.hint, 500),
+        excerpt=[cut(line, 160) for line in cause.excerpt] or None,
     )
 
 
@@ -148,8 +151,8 @@ def _add_result(answer: JobAnswer, result: JobResult) -> None:
         "run": round(result.timings.run_s, 3),
         "collect": round(result.timings.collect_s, 3),
     }
-    answer.notes = [render_text(note)[:300] for note in result.notes[:5]] or None
-    answer.artifacts = [_artifact_of(answer.job_id or "", item) for item in result.artifacts[:10]]
+    answer.notes = [cut(note, 300) for note in result.notes] or None
+    answer.artifacts = [_artifact_of(answer.job_id or "", item) for item in result.artifacts]
     if result.patch is not None:
         answer.patch = _patch_of(answer.job_id or "", result.patch)
     if result.verdict is not None:
@@ -157,19 +160,25 @@ def _add_result(answer: JobAnswer, result: JobResult) -> None:
         answer.tests = compact(result.verdict, _TESTS_CHARS)
 
 
+def _refit_tests(answer: JobAnswer, view: JobView) -> None:
+    """The verdict gives way last: only when everything else is as short as it can be."""
+    too_much = over(answer)
+    if too_much > 0 and view.result is not None and view.result.verdict is not None:
+        answer.tests = compact(view.result.verdict, _TESTS_CHARS - too_much)
+
+
 def _isolation_of(record: IsolationRecord) -> IsolationView:
     return IsolationView(
         level=record.level,
-        driver=record.driver,
+        driver=cut(record.driver, 100),
         run_network=record.run_network,
         setup_network=record.setup_network,
         limits={name: str(how) for name, how in record.limits},
-        notes=list(record.notes),
+        notes=[cut(note, 300) for note in record.notes],
     )
 
 
 def _patch_of(job_id: str, patch: Patch) -> PatchView:
-    shown = [render_text(path)[:120] for path in patch.paths[:_MAX_PATHS]]
     return PatchView(
         uri=f"job://{job_id}/patch",
         sha256=patch.sha256,
@@ -178,11 +187,9 @@ def _patch_of(job_id: str, patch: Patch) -> PatchView:
         insertions=patch.insertions,
         deletions=patch.deletions,
         evidence=_PATCH_EVIDENCE,
-        paths=shown,
-        refused=[
-            f"{render_text(path)[:80]}: {reason}" for path, reason in patch.refused[:_MAX_PATHS]
-        ],
-        sensitive=[render_text(path)[:80] for path in patch.sensitive[:_MAX_PATHS]],
+        paths=[cut(path, 120) for path in patch.paths],
+        refused=[f"{cut(path, 80)}: {cut(reason, 80)}" for path, reason in patch.refused],
+        sensitive=[cut(path, 80) for path in patch.sensitive],
     )
 
 

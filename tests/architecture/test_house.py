@@ -124,7 +124,9 @@ def test_nothing_is_left_to_do_in_the_code() -> None:
 
 
 def test_every_exception_to_a_rule_carries_its_reason() -> None:
-    bare = re.compile(r"#\s*(?:noqa(?::\s*[A-Z0-9, ]+)?|(?:type|pyright):\s*ignore(?:\[[^\]]*\])?)$")
+    bare = re.compile(
+        r"#\s*(?:noqa(?::\s*[A-Z0-9, ]+)?|(?:type|pyright):\s*ignore(?:\[[^\]]*\])?)$"
+    )
     unexplained = [
         f"{named(path)}:{number}"
         for path in SOURCES

@@ -11,12 +11,12 @@ from pydantic import Field
 
 from mcp_cloud_agents.delegation.runner import JobRunner
 from mcp_cloud_agents.domain.errors import JobCorrupt, UnknownJob
-from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.ports.records import Record
 from mcp_cloud_agents.server.answers import JobLine, JobsAnswer
 from mcp_cloud_agents.server.arguments import Workspace
 from mcp_cloud_agents.server.calls import result_of, tool_errors
 from mcp_cloud_agents.server.front import Front
+from mcp_cloud_agents.server.room import cut, cut_front
 
 MAX_JOBS = 20
 _DESCRIPTION = """\
@@ -69,7 +69,7 @@ async def job_line(runner: JobRunner, record: Record) -> JobLine:
         state=state,
         done=done,
         verdict=verdict,
-        command=render_text(spec.command)[:80],
-        workspace=render_text(spec.snapshot.origin.workspace)[-80:],
+        command=cut(spec.command, 80),
+        workspace=cut_front(spec.snapshot.origin.workspace, 80),
         created_at=datetime.fromtimestamp(spec.created_at, UTC).isoformat(timespec="seconds"),
     )

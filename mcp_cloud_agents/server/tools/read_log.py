@@ -16,10 +16,11 @@ from mcp_cloud_agents.server.answers import MAX_CHARS, LogAnswer, MatchView
 from mcp_cloud_agents.server.arguments import JobIdArgument
 from mcp_cloud_agents.server.calls import result_of, tool_errors
 from mcp_cloud_agents.server.front import Front
+from mcp_cloud_agents.server.room import cut
 
 MAX_PAGE_BYTES = 6_000
 MAX_MATCHES = 50
-_MAX_LINE = 400
+_MAX_LINE = 300  # of JSON: the most lines a match can have then fit into one answer
 _DESCRIPTION = """\
 Read the log of a job (cloud subagent): the last lines (default 50), or search for plain text with \
 surrounding lines, or a page from a byte offset. Answers with text or matches, and cursor: pass it \
@@ -122,9 +123,9 @@ def _view(match: LogMatch) -> MatchView:
     return MatchView(
         line=match.line,
         offset=match.offset,
-        text=match.text[:_MAX_LINE],
-        before=[line[:_MAX_LINE] for line in match.before],
-        after=[line[:_MAX_LINE] for line in match.after],
+        text=cut(match.text, _MAX_LINE),
+        before=[cut(line, _MAX_LINE) for line in match.before],
+        after=[cut(line, _MAX_LINE) for line in match.after],
     )
 
 

@@ -56,6 +56,12 @@ def test_go_packages_take_the_place_of_all_of_them(planned: Planned) -> None:
     assert planned(files, wish).command == "go test ./sub"
 
 
+def test_named_tests_take_the_place_of_discovery(planned: Planned) -> None:
+    files = {"tests/__init__.py": "", "tests/test_a.py": "import unittest\n"}
+    wish = Wish(kind=Kind.TESTS, command="python3 -m unittest discover -s tests", paths=("t.py",))
+    assert planned(files, wish).command == "python3 -m unittest t.py"
+
+
 def test_a_make_target_over_pytest_reports_by_its_environment(planned: Planned) -> None:
     plan = planned(PYTEST_TREE, Wish(kind=Kind.TESTS, command="make test"))
     assert (plan.command, plan.runner) == ("make test", "pytest")

@@ -28,10 +28,14 @@ def make(tmp_path: Path, a_spec: SpecFactory) -> Make:
         history = ((JobState.QUEUED, at), (state, at))
         folder.write_status(JobStatus(state=state, history=history), this_supervisor())
         for path in (folder.file("state.json"), folder.path):
-            os.utime(path, (at, at))
+            touch(path, at)
         return folder
 
     return made
+
+
+def touch(path: str | Path, at: float) -> None:
+    os.utime(path, (at, at))
 
 
 def names(folder: Path) -> list[str]:
@@ -49,7 +53,7 @@ def test_beyond_the_size_the_oldest_go_first(tmp_path: Path, make: Make) -> None
     for number in (3, 2, 1):
         folder = make(f"j{number}", age_days=number)
         Path(folder.file("log")).write_bytes(os.urandom(600_000))
-        os.utime(folder.path, (NOW - number * DAY_S,) * 2)
+        touch(folder.path, NOW - number * DAY_S)
     removed = remove_old_jobs(str(tmp_path), keep_days=99, keep_gib=1.5e6 / (1 << 30), now=NOW)
     assert removed == ("j3",)
 
@@ -57,7 +61,7 @@ def test_beyond_the_size_the_oldest_go_first(tmp_path: Path, make: Make) -> None
 def test_a_job_that_runs_stays_however_old(tmp_path: Path, make: Make) -> None:
     folder = make("jruns", age_days=400, state=JobState.RUNNING)
     held = Ticket._take(folder.file("lock"))
-    os.utime(folder.path, (0, 0))
+    touch(folder.path, 0)
     assert remove_old_jobs(str(tmp_path), keep_days=1, keep_gib=0, now=NOW) == ()
     os.close(held)
 
@@ -65,6 +69,6 @@ def test_a_job_that_runs_stays_however_old(tmp_path: Path, make: Make) -> None:
 def test_what_a_cut_off_creation_left_goes_after_a_day(tmp_path: Path) -> None:
     for name, age_days in (".jold.1", 2), (".jnew.2", 0.5):
         (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (NOW - age_days * DAY_S,) * 2)
+        touch(tmp_path / name, NOW - age_days * DAY_S)
     remove_old_jobs(str(tmp_path), keep_days=1, keep_gib=1, now=NOW)
     assert names(tmp_path) == [".jnew.2"]

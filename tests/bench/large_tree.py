@@ -1,0 +1,58 @@
+"""A repository of 2,400 files with a little history, the same on every machine."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tests.e2e.wire import Repository, a_repository
+
+FILES = 2_400
+_COMMITS = 20
+_EDITS = 15
+"""Files that each commit after the first changes."""
+_WORDS = tuple(
+    f"{first}{second}"
+    for first in ("read", "make", "take", "find", "give", "hold", "mark", "send", "open", "lock")
+    for second in ("_path", "_name", "_tree", "_blob", "_line", "_word", "_size", "_time", "_job")
+)
+
+
+def large_repository(folder: Path) -> Repository:
+    """About 20 MB of program-like text in 120 folders, in 20 commits."""
+    repository = a_repository(folder)
+    random_of = random.Random(20_261_121)  # noqa: S311  reproducible text, not secrets
+    for number in range(FILES):
+        repository.write(name_of(number), _text(random_of, random_of.randint(60, 320)))
+    _commit(repository, "many files")
+    for number in range(1, _COMMITS):
+        for _ in range(_EDITS):
+            edit(repository, random_of.randrange(FILES), f"# edit {random_of.random()}")
+        _commit(repository, f"edit {number}")
+    return repository
+
+
+def name_of(number: int) -> str:
+    """Path of the file with this number."""
+    return f"package_{number % 12:02}/part_{number % 120:03}/module_{number:04}.py"
+
+
+def edit(repository: Repository, number: int, line: str) -> None:
+    """Replace one line in the middle of a file; its length stays, so only its text tells."""
+    path = repository.path / name_of(number)
+    lines = path.read_text().splitlines(keepends=True)
+    lines[len(lines) // 2] = f"{line}\n"
+    path.write_text("".join(lines))
+
+
+def _text(random_of: random.Random, lines: int) -> str:
+    return "".join(
+        f"    {random_of.choice(_WORDS)}_{random_of.randint(0, 9_999)} = "
+        f"{random_of.choice(_WORDS)}({random_of.choice(_WORDS)}, {random_of.randint(0, 999_999)})\n"
+        for _ in range(lines)
+    )
+
+
+def _commit(repository: Repository, message: str) -> None:
+    repository.git("add", "-A")
+    repository.git("commit", "-qm", message)
