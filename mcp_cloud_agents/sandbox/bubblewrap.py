@@ -32,6 +32,7 @@ from mcp_cloud_agents.sandbox.bubblewrap_args import (
 )
 from mcp_cloud_agents.sandbox.confined_process import ConfinedProcess
 from mcp_cloud_agents.sandbox.descriptors import descriptors, memfd
+from mcp_cloud_agents.sandbox.mount_points import check_mount_points
 from mcp_cloud_agents.sandbox.remedies import remedy
 
 if TYPE_CHECKING:
@@ -100,11 +101,12 @@ class Bubblewrap:
 
         Raises:
             InvalidArgument: a word of the command or the confinement holds a NUL.
-            IsolationUnavailable: bwrap is missing or cannot be run, or a limit that the probe
-                promised cannot be set.
+            IsolationUnavailable: bwrap is missing or cannot be run, a limit that the probe
+                promised cannot be set, or a mount point leads through a link.
         """
         if self._program is None:
             raise IsolationUnavailable(_NOT_INSTALLED, hint=remedy(_NOT_INSTALLED))
+        check_mount_points(confinement)
         reading, writing = os.pipe2(os.O_CLOEXEC)
         group = self._group(confinement.limits)
         try:

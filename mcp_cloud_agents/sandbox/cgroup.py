@@ -9,8 +9,11 @@ is written from the kernel's documentation (cgroup-v2.rst) and was not run.
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import itertools
 import os
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,7 @@ _MOUNT = "/sys/fs/cgroup"
 _OWN_PROCESSES = 8
 """Of bubblewrap and what starts it, beside the command's."""
 _PREFIX = "mca-"
+_TRIES = 5
 _COUNT = itertools.count()
 
 
@@ -91,6 +95,7 @@ class Cgroup:
 
     def __init__(self) -> None:
         self._folders: list[str] = []
+        self._locks: list[int] = []
         self._events: list[str] = []
 
     def add(self, part: Part) -> None:
@@ -101,9 +106,9 @@ class Cgroup:
             ValueError: the limit was not taken.
         """
         _sweep(part.parent)
-        folder = os.path.join(part.parent, f"{_PREFIX}{os.getpid()}-{next(_COUNT)}")
-        os.mkdir(folder)
+        folder, lock = _make_held(part.parent)
         self._folders.append(folder)
+        self._locks.append(lock)
         for name, value in part.settings:
             _set(os.path.join(folder, name), value)
         for name, value in part.optional:
@@ -127,7 +132,9 @@ class Cgroup:
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
-        self._folders, self._events = [], []
+        for lock in self._locks:
+            os.close(lock)
+        self._folders, self._locks, self._events = [], [], []
 
 
 def _below(mount: str, path: str) -> str:
@@ -153,10 +160,51 @@ def _kills(path: str) -> bool:
         return False
 
 
+def _make_held(parent: str) -> tuple[str, int]:
+    """A new folder, locked for as long as this process lives: whoever locks it finds it left."""
+    for _ in range(_TRIES):
+        folder = os.path.join(parent, f"{_PREFIX}{os.getpid()}-{next(_COUNT)}")
+        os.mkdir(folder)
+        lock = _try_lock(folder)
+        if lock is not None and os.path.exists(folder):
+            return folder, lock
+        if lock is not None:  # swept before it was locked
+            os.close(lock)
+    raise OSError(errno.EAGAIN, "others remove each group at once", parent)
+
+
+def _try_lock(folder: str) -> int | None:
+    """A descriptor that holds the folder's lock; None when another holds it, or it is gone."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
 def _sweep(parent: str) -> None:
-    """Remove the groups of supervisors that were killed before they could."""
+    """Remove the groups of supervisors that were killed before they could, and what lives there."""
     for name in os.listdir(parent):
-        owner = name.removeprefix(_PREFIX).split("-")[0]
-        if name.startswith(_PREFIX) and not os.path.exists(f"/proc/{owner}"):
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.join(parent, name))
+        if not name.startswith(_PREFIX):
+            continue
+        folder = os.path.join(parent, name)
+        lock = _try_lock(folder)
+        if lock is None:
+            continue
+        with contextlib.suppress(OSError):
+            _end_all(folder)
+            os.rmdir(folder)  # too early for who was just killed: the next one sweeps again
+        os.close(lock)
+
+
+def _end_all(folder: str) -> None:
+    with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
+        for pid in map(int, file):
+            if pid > 0:  # 0: not of this pid namespace; as an argument of kill, our own group
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)

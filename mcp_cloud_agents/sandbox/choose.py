@@ -41,7 +41,8 @@ def choose(required: IsolationLevel, candidates: Sequence[Sandbox]) -> tuple[San
             return candidate, probe
     found = best(required, candidates)
     raise IsolationUnavailable(
-        f"No sandbox of level '{required}' starts here: {found.problem}.", hint=found.remedy
+        f"No sandbox of level '{required}' starts here: {found.problem.rstrip('.')}.",
+        hint=found.remedy,
     )
 
 

@@ -38,9 +38,12 @@ class DiskWatch:
     Args:
         folders: host paths, walked without following links.
         limit_bytes: how much may be added to all of them together.
+        routine_s: at least that often they are walked without a trigger.
     """
 
-    def __init__(self, folders: Sequence[str], limit_bytes: int) -> None:
+    def __init__(
+        self, folders: Sequence[str], limit_bytes: int, routine_s: float = _ROUTINE_S
+    ) -> None:
         devices = {os.stat(folder).st_dev: folder for folder in folders}
         self._folders = tuple(folders)
         self._devices = frozenset(devices)
@@ -50,7 +53,8 @@ class DiskWatch:
         self._walk: Generator[int] | None = None
         self._walked_s = 0.0
         self._next_at = 0.0
-        self._routine_at = time.monotonic() + _ROUTINE_S
+        self._routine_s = routine_s
+        self._routine_at = time.monotonic() + routine_s
         self._hidden = False
 
     def over(self, pids: Sequence[int]) -> bool:
@@ -79,7 +83,7 @@ class DiskWatch:
         now = time.monotonic()
         self._walk = None
         self._next_at = now + _SPACING * self._walked_s
-        self._routine_at = now + max(_ROUTINE_S, 2 * _SPACING * self._walked_s)
+        self._routine_at = now + max(self._routine_s, 2 * _SPACING * self._walked_s)
         # What may not be looked into is held to have grown as much as the disk has shrunk.
         return self._hidden and self._lost() > self._limit
 

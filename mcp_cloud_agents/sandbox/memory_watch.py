@@ -60,9 +60,14 @@ class MemoryWatch:
         return used > self._limit
 
     def _in_tmpfs(self, pids: Sequence[int]) -> int:
-        """Seen through any process that lets itself be looked at: all have the same root."""
+        """Seen through any process that lets itself be looked at: all have the same root.
+
+        But for the first moments: until the sandbox has its own root, these would be the host's.
+        """
         for pid in pids:
             with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/")):
+                    continue
                 found = [os.statvfs(f"/proc/{pid}/root{path}") for path in self._tmpfs]
                 return sum(
                     (one.f_blocks - one.f_bfree) * one.f_frsize

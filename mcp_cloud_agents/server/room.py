@@ -35,7 +35,7 @@ def cut(text: str, chars: int) -> str:
 
 def cut_front(text: str, chars: int) -> str:
     """The same, keeping the end."""
-    return cut(text[::-1], chars)[::-1]
+    return cut(render_text(text)[::-1], chars)[::-1]
 
 
 def within(texts: list[str], chars: int) -> list[str]:

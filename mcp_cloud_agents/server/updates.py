@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _JOB_URI = re.compile(r"job://([A-Za-z0-9_-]{1,80})(?:/.*)?")
-_MIN_GAP_S = 0.1
+_MIN_GAP_S = 0.03  # a line reaches a listener within 50 ms (docs/benchmarks.md)
 _LOOK_EVERY_S = 2.0
 _MAX_FOLLOWED = 64
 

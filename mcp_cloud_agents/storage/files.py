@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
+from threading import get_native_id  # differs between threads, and so between processes
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import NoSpace, StateUnusable
@@ -45,7 +46,7 @@ def storage_errors(folder: str) -> Generator[None]:
 
 def write_durably(path: str, data: bytes, *, mode: int = 0o600) -> None:
     """Replace `path` by `data`: a reader sees the old content or the new, also after a crash."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{get_native_id()}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         write_all(fd, data)
@@ -58,7 +59,7 @@ def write_durably(path: str, data: bytes, *, mode: int = 0o600) -> None:
 
 def replace_quickly(path: str, data: bytes) -> None:
     """Replace `path` atomically but without waiting for the disk: for hints, not for truths."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{get_native_id()}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         write_all(fd, data)

@@ -21,6 +21,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, replace
+from threading import get_native_id
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -94,7 +95,7 @@ class JobFolder:
         if os.path.isdir(final.path):
             return final
         with storage_errors(jobs):
-            temporary = JobFolder(os.path.join(jobs, f".{spec.id}.{os.getpid()}"))
+            temporary = JobFolder(os.path.join(jobs, f".{spec.id}.{get_native_id()}"))
             os.makedirs(temporary.path, mode=0o700, exist_ok=True)
             os.chmod(temporary.path, 0o711 if shared else 0o700)
             write_durably(temporary.file("spec.json"), msgspec.json.encode(spec))

@@ -11,6 +11,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ HEAVY = (
     *("boto3", "httpx", "typer", "jsonschema", "sqlite3", "uv", "pydantic_ai"),
     *("mcp_cloud_agents.cli", "mcp_cloud_agents.worker", "mcp_cloud_agents.sandbox"),
 )
-HELLO = {
+HELLO: dict[str, dict[str, Any]] = {
     "initialize": {
         "protocolVersion": "2025-11-25",
         "capabilities": {},
@@ -145,22 +146,25 @@ def test_tool_schemas_are_what_the_code_says() -> None:
 
 
 @pytest.mark.parametrize("method", sorted(HELLO))
-def test_the_first_answer_needs_none_of_the_heavy_libraries(method: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "mcp_cloud_agents", "serve"],
-        cwd="/",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def test_the_first_answer_needs_none_of_the_heavy_libraries(method: str, tmp_path: Path) -> None:
     hello = {"jsonrpc": "2.0", "id": 1, "method": method, "params": HELLO[method]}
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps(hello).encode() + b"\n")
-    process.stdin.flush()
-    answer = json.loads(process.stdout.readline())
-    _, said = process.communicate(timeout=60)
-    imported = {line.rpartition("|")[2].strip() for line in said.decode().splitlines()}
+    with (tmp_path / "imports").open("w+") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "importtime", "-m", "mcp_cloud_agents", "serve"],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(hello) + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        process.communicate(timeout=60)
+        told.seek(0)
+        imported = {line.rpartition("|")[2].strip() for line in told}
     assert "result" in answer
     assert "mcp_cloud_agents.server.app" in imported
     heavy = {name for name in imported if any(f"{name}.".startswith(f"{one}.") for one in HEAVY)}

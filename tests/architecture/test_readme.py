@@ -1,4 +1,4 @@
-"""What README and docs/ say is true: commands, targets, keys, codes. Failures name file and line."""
+"""What README and docs/ say is true: commands, targets, keys, codes, files, dependencies."""
 
 from __future__ import annotations
 
