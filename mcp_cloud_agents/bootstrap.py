@@ -5,6 +5,7 @@ What the first answer of the server does not need is imported when it is first u
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -27,7 +28,10 @@ def serve_stdio() -> None:
     from mcp_cloud_agents.telemetry.logs import log_to_stderr
 
     log_to_stderr()
-    server = build_server(Front(os.getcwd(), build_runner))
+    here = ""
+    with contextlib.suppress(FileNotFoundError):  # gone: each call is told so by the settings
+        here = os.getcwd()
+    server = build_server(Front(here, build_runner))
     anyio.run(serve, server)
 
 

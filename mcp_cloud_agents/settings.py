@@ -142,9 +142,19 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
         job_uid=knobs.job_uid,
         search_path=variables.get("PATH", _DEFAULT_PATH),
         home=home,
-        cwd=cwd or os.getcwd(),
+        cwd=cwd or _working_folder(),
         sources={name: sources.get(name, "default") for name in _names()},
     )
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as exc:
+        raise BadConfig(
+            "The folder that the program was started in does not exist any more.",
+            hint="Start it again in a folder that exists.",
+        ) from exc
 
 
 def _names() -> tuple[str, ...]:
@@ -208,7 +218,10 @@ def _home(variables: Mapping[str, str]) -> str:
         return home
     import pwd
 
-    return pwd.getpwuid(os.getuid()).pw_dir
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a container's uid without an account
+        return "/"
 
 
 def _xdg(variables: Mapping[str, str], kind: str, home: str, default: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _LOOK_AT_LEAST_EVERY_S = 2.0
 """A killed supervisor changes no file, so a look is due even when nothing was heard."""
-_GATHER_S = 0.02
+_GATHER_S = 0.01
 """A job that prints a lot is one change, not a thousand looks a second."""
 
 

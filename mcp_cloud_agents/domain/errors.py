@@ -7,7 +7,7 @@ AgentsError
 │   ├── WorkspaceNotAllowed    the workspace is outside the roots the person allowed
 │   ├── RefusedFiles           files that may not be sent: they look like secrets, or are too large
 │   ├── UnreadableTree         git cannot read a path of the tree
-│   ├── UnknownAgent · UnknownJob · UnknownArtifact
+│   ├── UnknownJob · UnknownArtifact
 │   └── BadConfig              a configuration file is wrong
 ├── IsolationUnavailable   the sandbox that was asked for does not start here
 ├── StateUnusable          the state folder cannot be written, or a newer version wrote it
@@ -80,12 +80,6 @@ class UnreadableTree(BadRequest):
     """Git cannot take some path of the tree: no permission, or a nested repository."""
 
     code = "unreadable_tree"
-
-
-class UnknownAgent(BadRequest):
-    """No subagent has this name."""
-
-    code = "unknown_agent"
 
 
 class UnknownJob(BadRequest):

@@ -24,7 +24,6 @@ class CauseKind(StrEnum):
     SANDBOX_START = "sandbox_start"
     NO_REPORT = "no_report"
     """The tests ended without a report that could be trusted."""
-    COLLECT_FAILED = "collect_failed"
     SUPERVISOR_DIED = "supervisor_died"
     REBOOT = "reboot"
     INTERNAL = "internal"

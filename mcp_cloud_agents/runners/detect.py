@@ -6,26 +6,58 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import InvalidArgument
-from mcp_cloud_agents.runners.cargo import CargoRunner
-from mcp_cloud_agents.runners.go import GoRunner
-from mcp_cloud_agents.runners.jest import JestRunner
-from mcp_cloud_agents.runners.pytest import PytestRunner
-from mcp_cloud_agents.runners.unittest import UnittestRunner
-from mcp_cloud_agents.runners.vitest import VitestRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mcp_cloud_agents.runners.runner import Inside, Runner
 
-# In this order: a tree that several would take belongs to the first.
+
+def _pytest(inside: Inside | None) -> Runner:
+    from mcp_cloud_agents.runners.pytest import PytestRunner
+
+    return PytestRunner(inside)
+
+
+def _unittest(inside: Inside | None) -> Runner:
+    from mcp_cloud_agents.runners.unittest import UnittestRunner
+
+    return UnittestRunner(inside)
+
+
+def _vitest(inside: Inside | None) -> Runner:
+    from mcp_cloud_agents.runners.vitest import VitestRunner
+
+    return VitestRunner(inside)
+
+
+def _jest(inside: Inside | None) -> Runner:
+    from mcp_cloud_agents.runners.jest import JestRunner
+
+    return JestRunner(inside)
+
+
+def _go(inside: Inside | None) -> Runner:
+    from mcp_cloud_agents.runners.go import GoRunner
+
+    return GoRunner(inside)
+
+
+def _cargo(inside: Inside | None) -> Runner:
+    from mcp_cloud_agents.runners.cargo import CargoRunner
+
+    return CargoRunner(inside)
+
+
+# In this order: a tree that several would take belongs to the first. Each is imported when it is
+# used: a worker needs one of them at most.
 _MAKERS: dict[str, Callable[[Inside | None], Runner]] = {
-    "pytest": PytestRunner,
-    "unittest": UnittestRunner,
-    "vitest": VitestRunner,
-    "jest": JestRunner,
-    "go": GoRunner,
-    "cargo": CargoRunner,
+    "pytest": _pytest,
+    "unittest": _unittest,
+    "vitest": _vitest,
+    "jest": _jest,
+    "go": _go,
+    "cargo": _cargo,
 }
 RUNNERS = frozenset(_MAKERS)
 DETECTION_FILES = frozenset(

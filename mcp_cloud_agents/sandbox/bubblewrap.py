@@ -28,6 +28,7 @@ from mcp_cloud_agents.sandbox.bubblewrap_args import (
     SYSTEM_PATH,
     Host,
     bubblewrap_args,
+    gated,
     limited,
 )
 from mcp_cloud_agents.sandbox.confined_process import ConfinedProcess
@@ -107,28 +108,32 @@ class Bubblewrap:
         if self._program is None:
             raise IsolationUnavailable(_NOT_INSTALLED, hint=remedy(_NOT_INSTALLED))
         check_mount_points(confinement)
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        group = self._group(confinement.limits)
+        status, status_end = _status_pipe()
+        gate_end, gate = os.pipe2(os.O_CLOEXEC)
+        group = None
         try:
-            with descriptors(confinement.network, writing) as fds:
+            group = self._group(confinement.limits)
+            with descriptors(confinement.network, status_end) as fds:
                 args = bubblewrap_args(confinement, _host(), fds)
-                command = [*limited((*argv,), confinement)]
-                process = self._spawn(args, command, fds, output, group)
+                command = gated(limited((*argv,), confinement))
+                process = self._spawn(args, command, fds, (gate_end, output), group)
         except BaseException:
-            os.close(reading)
+            os.close(status)
+            os.close(gate)
             if group is not None:
                 group.remove()
             raise
         finally:
-            os.close(writing)
-        return ConfinedProcess(process, reading, group)
+            os.close(status_end)
+            os.close(gate_end)
+        return ConfinedProcess(process, status, group, gate)
 
     def _spawn(
         self,
         args: list[str],
         command: list[str],
         fds: Descriptors,
-        output: int,
+        ends: tuple[int, int],
         group: Cgroup | None,
     ) -> subprocess.Popen[bytes]:
         with memfd(_words(args)) as args_fd:  # host paths stay out of /proc/1/cmdline inside
@@ -137,9 +142,9 @@ class Bubblewrap:
             try:
                 return subprocess.Popen(
                     argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
+                    stdin=ends[0],
+                    stdout=ends[1],
+                    stderr=ends[1],
                     pass_fds=[args_fd, fds.seccomp, fds.status, *fds.etc.values()],
                     # /proc/1/environ inside shows what bwrap was started with, so: nothing.
                     env={"PATH": SYSTEM_PATH},
@@ -220,6 +225,22 @@ class Bubblewrap:
             problem=problem[:_SHOWN],
             remedy=hint or remedy(problem, driver),
         )
+
+
+def _status_pipe() -> tuple[int, int]:
+    """Reading end, and one for bubblewrap that both reads and writes.
+
+    With a mere writing end, the signal for a pipe that nobody reads kills a bubblewrap whose
+    supervisor was just killed, and its half-made sandbox waits for it for ever.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        return reading, os.open(f"/proc/self/fd/{writing}", os.O_RDWR | os.O_CLOEXEC)
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
 
 
 def _host() -> Host:

@@ -95,6 +95,15 @@ def limited(argv: tuple[str, ...], confinement: Confinement) -> list[str]:
     return _without_nul(args)
 
 
+def gated(command: list[str]) -> list[str]:
+    """The command behind a gate: it starts at a line on stdin, and never at its end.
+
+    Until its first process waits, a sandbox outlives a bubblewrap that is killed. At the end of
+    the supervisor the gate's writing end closes, so what had not started yet does not start.
+    """
+    return ["/bin/sh", "-c", 'read -r _ && exec "$@" </dev/null', "sh", *command]
+
+
 def _namespaces(network: Network) -> list[str]:
     return [
         *("--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),

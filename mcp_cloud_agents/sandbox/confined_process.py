@@ -8,15 +8,17 @@ import os
 import select
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
-from mcp_cloud_agents.sandbox.processes import descendants, parent
+from mcp_cloud_agents.sandbox.processes import descendants, parent, sleeps_with_child
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.sandbox.cgroup import Cgroup
 
 _TOLD_S = 10.0
 """bubblewrap tells its child's pid about 3 ms after it was started."""
+_STEP_S = 0.0005
 _REAP_S = 30.0
 _MAX_STATUS_BYTES = 65_536
 
@@ -29,13 +31,18 @@ class ConfinedProcess:
         status: reading end of its `--json-status-fd`, owned from now on. The command does not
             inherit the other end, so it can forge nothing of what is read there.
         group: the control group it runs in, owned from now on; None where there is none.
+        gate: a line written here lets the command start, owned from now on; None: it has started.
 
     Attributes:
         grouped: whether it runs in a control group.
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], status: int, group: Cgroup | None = None
+        self,
+        process: subprocess.Popen[bytes],
+        status: int,
+        group: Cgroup | None = None,
+        gate: int | None = None,
     ) -> None:
         self._process = process
         self._status = status
@@ -49,6 +56,8 @@ class ConfinedProcess:
         self._init: int | None = None
         self._init_pidfd = -1
         self._meet_init()
+        if gate is not None:
+            self._open(gate)
 
     @property
     def child_pid(self) -> int | None:
@@ -122,6 +131,23 @@ class ConfinedProcess:
             self._init, self._init_pidfd = pid, held
         else:
             os.close(held)
+
+    def _open(self, gate: int) -> None:
+        """Let the command start, now that its sandbox ends with bubblewrap, however that ends.
+
+        bubblewrap's first process asks for that (prctl(2), PR_SET_PDEATHSIG) and then waits for the
+        command; killed before, bubblewrap leaves it behind.
+        """
+        deadline = time.monotonic() + _TOLD_S
+        while self._init is not None and not sleeps_with_child(self._init):
+            if _readable(self._pidfd, _STEP_S) or time.monotonic() > deadline:
+                break
+        try:
+            os.write(gate, b"\n")
+        except BrokenPipeError:  # it has failed to start
+            pass
+        finally:
+            os.close(gate)
 
     def _read(self) -> bool:
         """Take what the status pipe has; False at its end."""

@@ -26,12 +26,13 @@ def descendants(pid: int) -> tuple[int, ...]:
 
 def parent(pid: int) -> int | None:
     """Pid of the parent; None when there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name in parentheses may hold anything, more parentheses too.
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except OSError:
-        return None
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def sleeps_with_child(pid: int) -> bool:
+    """Whether the process has a child and sleeps: where it does nothing else, it waits for it."""
+    return bool(_children(pid)) and _stat(pid)[:1] == [b"S"]
 
 
 def rss_bytes(pid: int) -> int:
@@ -69,6 +70,16 @@ def open_files(pids: Sequence[int]) -> Generator[os.stat_result]:
                     found = os.stat(f"/proc/{pid}/fd/{fd}")
                     if stat.S_ISREG(found.st_mode):
                         yield found
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Fields from the state on; none when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name in parentheses may hold anything, more parentheses too.
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def _children(pid: int) -> list[int]:

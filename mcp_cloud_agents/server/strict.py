@@ -39,11 +39,11 @@ def unknown_tool(name: str, known: list[str]) -> Problem:
 
 @cache
 def _validator() -> Any:  # jsonschema's stubs leave validators and their errors untyped
-    from jsonschema import Draft202012Validator  # 110 ms: not before the first call
-    from jsonschema.validators import extend
+    from jsonschema import Draft202012Validator, validators  # 110 ms: not before the first call
 
+    make: Any = validators
     types: Any = Draft202012Validator.TYPE_CHECKER
-    return extend(Draft202012Validator, type_checker=types.redefine("integer", _is_integer))
+    return make.extend(Draft202012Validator, type_checker=types.redefine("integer", _is_integer))
 
 
 def _is_integer(_: object, value: object) -> bool:

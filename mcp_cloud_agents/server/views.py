@@ -22,7 +22,6 @@ from mcp_cloud_agents.server.answers import (
     Problem,
     TreeView,
 )
-
 from mcp_cloud_agents.server.room import cut, fit, over
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from mcp_cloud_agents.snapshots.git import (
     Running,
     private_env,
 )
-from mcp_cloud_agents.snapshots.lock import locked
+from mcp_cloud_agents.storage.lock import locked
 from mcp_cloud_agents.storage.files import read_whole, replace_quickly, sync_folder, write_durably
 
 if TYPE_CHECKING:

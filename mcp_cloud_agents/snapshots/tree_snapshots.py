@@ -11,7 +11,7 @@ from mcp_cloud_agents.domain.errors import BackendFailed
 from mcp_cloud_agents.domain.job import Snapshot
 from mcp_cloud_agents.snapshots.git import TreeMoved, user_env
 from mcp_cloud_agents.snapshots.listing import fields
-from mcp_cloud_agents.snapshots.lock import locked
+from mcp_cloud_agents.storage.lock import locked
 from mcp_cloud_agents.snapshots.private import PrivateGit
 from mcp_cloud_agents.snapshots.store import Repository, Stores, compact, send
 from mcp_cloud_agents.snapshots.take import read_theirs, take_tree

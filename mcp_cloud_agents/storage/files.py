@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_DENIED = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
-)
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def storage_errors(folder: str) -> Generator[None]:
                 f"No space left on the disk that holds {folder}.",
                 hint="Free some space there, or set state_dir to a folder on another disk.",
             ) from exc
-        if exc.errno in _DENIED:
+        if exc.errno in _DENIED | _NO_FOLDER:
             raise StateUnusable(
                 f"The state folder {folder} cannot be written: {exc.strerror}.",
                 hint="Give yourself write permission there, or set state_dir to another folder "

@@ -58,9 +58,7 @@ class FolderDesk:
         if self._room <= 0:
             return
         if len(data) > self._room:
-            data = (
-                data[: self._room] + b"\n[cloud-agents] log limit reached; the rest is left out\n"
-            )
+            data = data[: self._room] + _LOG_LIMIT
             self._room = 0
         else:
             self._room -= len(data)

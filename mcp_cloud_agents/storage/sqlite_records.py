@@ -7,19 +7,22 @@ import sqlite3
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from mcp_cloud_agents.domain.errors import NoSpace, StateUnusable, UnknownJob
 from mcp_cloud_agents.domain.job import JobSpec
 from mcp_cloud_agents.ports.records import Record
+from mcp_cloud_agents.storage.files import storage_errors
+from mcp_cloud_agents.storage.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from mcp_cloud_agents.domain.job import JobId
 
+T = TypeVar("T")
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -56,65 +59,76 @@ class SqliteRecords:
 
     def claim(self, record: Record) -> Record:
         """See the port."""
-        with self._connection() as db:
+
+        def work(db: sqlite3.Connection) -> tuple[str, bytes]:
             with db:
                 db.execute(_INSERT, _row(record))
-            found = db.execute(
+            return db.execute(
                 "SELECT backend, spec FROM jobs WHERE id = ? OR (key IS NOT NULL AND key = ?)",
                 (record.spec.id, record.spec.key),
             ).fetchone()
-        return _record(found)
+
+        return _record(self._on_database(work))
 
     def by_key(self, key: str) -> Record | None:
         """See the port."""
-        with self._connection() as db:
-            row = db.execute("SELECT backend, spec FROM jobs WHERE key = ?", (key,)).fetchone()
-        return _record(row) if row else None
+        found = self._select("WHERE key = ?", key)
+        return found[0] if found else None
 
     def get(self, job_id: JobId) -> Record:
         """See the port."""
-        with self._connection() as db:
-            row = db.execute("SELECT backend, spec FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
+        found = self._select("WHERE id = ?", job_id)
+        if not found:
             raise UnknownJob(
                 f"No job has the id {job_id[:80]!r}.", hint="List the jobs with list_jobs."
             )
-        return _record(row)
+        return found[0]
 
     def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
         """See the port."""
-        with self._connection() as db:
-            rows = db.execute(
-                "SELECT backend, spec FROM jobs WHERE ?1 IS NULL OR workspace = ?1 "
-                "ORDER BY created_at DESC, id DESC LIMIT ?2",
-                (workspace, limit),
-            ).fetchall()
-        return tuple(map(_record, rows))
+        newest = "ORDER BY created_at DESC, id DESC LIMIT ?2"
+        return self._select(f"WHERE ?1 IS NULL OR workspace = ?1 {newest}", workspace, limit)
 
     def forget(self, job_ids: Sequence[JobId]) -> None:
         """See the port."""
-        with self._connection() as db, db:
-            db.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id in job_ids])
+
+        def work(db: sqlite3.Connection) -> None:
+            with db:
+                db.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id in job_ids])
+
+        self._on_database(work)
 
     def same_work(self, digest: str) -> tuple[Record, ...]:
         """See the port."""
-        with self._connection() as db:
-            rows = db.execute(
-                "SELECT backend, spec FROM jobs WHERE digest = ? "
-                "ORDER BY created_at DESC, id DESC LIMIT 20",
-                (digest,),
-            ).fetchall()
-        return tuple(map(_record, rows))
+        newest = "ORDER BY created_at DESC, id DESC LIMIT 20"
+        return self._select(f"WHERE digest = ? {newest}", digest)
 
-    @contextmanager
-    def _connection(self) -> Generator[sqlite3.Connection]:
+    def _select(self, clauses: str, *values: str | int | None) -> tuple[Record, ...]:
+        query = f"SELECT backend, spec FROM jobs {clauses}"  # noqa: S608  constants only
+
+        def work(db: sqlite3.Connection) -> list[tuple[str, bytes]]:
+            return db.execute(query, values).fetchall()
+
+        return tuple(map(_record, self._on_database(work)))
+
+    def _on_database(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work; a file that was damaged since the last look is replaced first."""
         with _sqlite_errors(self._path):
-            self._prepare()
-            db = self._connect()
             try:
-                yield db
-            finally:
-                db.close()
+                return self._attempt(work)
+            except sqlite3.DatabaseError as exc:
+                if not _damaged(exc):
+                    raise
+                self._ready = False
+                return self._attempt(work)
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._prepare()
+        db = self._connect()
+        try:
+            return work(db)
+        finally:
+            db.close()
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=_BUSY_S)
@@ -122,17 +136,23 @@ class SqliteRecords:
         return db
 
     def _prepare(self) -> None:
+        """Make or mend the file, one process at a time; nothing when it is in use already."""
         with self._opening:
             if self._ready and os.path.exists(self._path):
                 return
-            try:
-                self._create()
-            except sqlite3.DatabaseError as exc:
-                if not _damaged(exc):
-                    raise
-                os.rename(self._path, f"{self._path}.damaged-{time.time_ns()}")
-                self._create()
+            with storage_errors(self._path), locked(f"{self._path}.lock", wait_s=_BUSY_S):
+                self._create_or_replace()
             self._ready = True
+
+    def _create_or_replace(self) -> None:
+        """A damaged file is put aside and the index rebuilt from the job folders."""
+        try:
+            self._create()
+        except sqlite3.DatabaseError as exc:
+            if not _damaged(exc):
+                raise
+            os.rename(self._path, f"{self._path}.damaged-{time.time_ns()}")
+            self._create()
 
     def _create(self) -> None:
         """Make the tables when the file is new; fill them from the job folders."""
@@ -171,7 +191,8 @@ def _record(row: tuple[str, bytes]) -> Record:
 
 
 def _damaged(exc: sqlite3.DatabaseError) -> bool:
-    return "malformed" in str(exc) or "not a database" in str(exc)
+    signs = ("malformed", "not a database", "no such table", "no such column")
+    return any(sign in str(exc) for sign in signs)
 
 
 @contextmanager

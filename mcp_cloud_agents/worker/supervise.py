@@ -1,18 +1,13 @@
-"""Composition root of the worker on this machine: lock, desk, queue, sandbox, then the job.
+"""Composition root of the worker on this machine: queue, sandbox, then the job.
 
-Crash points: before the first state there is a lock file without a state, and submitting again
-starts anew; after it, the next look finds the lock free and tells `lost`. Every command runs with
-`--die-with-parent`, so nothing of a job survives its supervisor.
+Every command runs with `--die-with-parent`, so nothing of a job survives its supervisor.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import logging
-import os
 import select
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -22,8 +17,6 @@ from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import Cause, CauseKind
 from mcp_cloud_agents.sandbox.choose import choose, drivers
 from mcp_cloud_agents.storage.environments import remove_tree
-from mcp_cloud_agents.storage.folder_desk import FolderDesk
-from mcp_cloud_agents.storage.job_folder import JobFolder
 from mcp_cloud_agents.storage.queue import Ticket
 from mcp_cloud_agents.storage.state_folder import StateFolder
 from mcp_cloud_agents.worker.housekeeping import tidy
@@ -32,50 +25,27 @@ from mcp_cloud_agents.worker.places import Places
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import JobSpec
-    from mcp_cloud_agents.storage.job_folder import HostPlan
+    from mcp_cloud_agents.storage.folder_desk import FolderDesk
+    from mcp_cloud_agents.storage.job_folder import HostPlan, JobFolder
+    from mcp_cloud_agents.worker.claim import Claim
 
 _log = logging.getLogger(__name__)
-_LOCK_TRIES, _LOCK_EVERY_MS = 100, 10
 _QUEUE_LOOK_MS = 100
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-_REFUSED, _RAN_BEFORE = 3, 4
 _WORKING = ("workspace", "git", "git-setup", "report", "tools")
 """Folders of a job that are removed once it has ended."""
 
 
-def supervise(path: str, ready: int) -> None:
-    """Run the job in `path` to its end; tell `ready` once its first state is on the disk."""
+def supervise(claim: Claim) -> None:
+    """Run the job to its end."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    os.umask(0o077)
-    folder = JobFolder(path)
-    lock = _take_lock(folder.file("lock"))
-    if os.path.exists(folder.file("state.json")):
-        os._exit(_RAN_BEFORE)
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    spec, host = folder.spec(), folder.host()
-    desk = FolderDesk(folder, lock, log_cap=spec.limits.log_bytes)
-    os.write(ready, b"k")
-    os.close(ready)
-    _work(folder, spec, host, desk)
+    folder, host = claim.folder, claim.host
+    _work(folder, claim.spec, host, claim.desk)
     for name in _WORKING:
         remove_tree(folder.file(name))
     tidy(StateFolder(host.state), host)
-
-
-def _take_lock(path: str) -> int:
-    """Hold the job. A reader of the state may have the shared lock for a moment."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for _ in range(_LOCK_TRIES):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _pause(_LOCK_EVERY_MS)
-        else:
-            return lock
-    os._exit(_REFUSED)
 
 
 def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) -> None:

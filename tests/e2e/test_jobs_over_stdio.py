@@ -185,3 +185,16 @@ def test_listeners_are_told_of_changes_in_both_eras(wire: Wire) -> None:
     wire.finished(answer["job_id"])
     updates = [f for f in wire.seen if f.get("method") == "notifications/resources/updated"]
     assert {f["params"]["uri"] for f in updates} == {uri}
+
+
+def test_a_server_in_a_folder_that_is_gone_says_so(
+    repository: Repository, connect: Connect
+) -> None:
+    kept = repository.path.rename(repository.path.parent / "kept")
+    repository.path.mkdir()
+    wire = connect()
+    wire.call("list_jobs")  # it is up
+    repository.path.rmdir()
+    second = wire.call("run_in_sandbox", {"command": "true", "workspace": str(repository.path)})
+    kept.rename(repository.path)
+    assert second["error"]["code"] in {"not_a_worktree", "bad_config"}

@@ -42,7 +42,7 @@ def _acquire(fd: int, path: str, deadline: float) -> None:
             if time.monotonic() > deadline:
                 raise BackendFailed(
                     f"Another process is still working on {path}.",
-                    hint="Wait for the other snapshot of this worktree, then call again.",
+                    hint="Wait until it is done, then call again.",
                 ) from None
             pause.wait(_LOOK_EVERY_S)
         else:
