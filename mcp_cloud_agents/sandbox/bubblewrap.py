@@ -33,6 +33,7 @@ from mcp_cloud_agents.sandbox.bubblewrap_args import (
 )
 from mcp_cloud_agents.sandbox.confined_process import ConfinedProcess
 from mcp_cloud_agents.sandbox.descriptors import descriptors, memfd
+from mcp_cloud_agents.sandbox.left_behind import end_left_behind
 from mcp_cloud_agents.sandbox.mount_points import check_mount_points
 from mcp_cloud_agents.sandbox.remedies import remedy
 
@@ -81,6 +82,7 @@ class Bubblewrap:
         if self._program is None:
             return self._broken(_NOT_INSTALLED, "bubblewrap")
         driver = self._version(self._program)
+        end_left_behind()
         try:
             code, said, hard = self._try()
             if code != 0 and hard:

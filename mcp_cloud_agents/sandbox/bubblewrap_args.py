@@ -34,6 +34,7 @@ _INIT_HIDDEN = (
 )
 """The first process inside is bubblewrap, same user and no seccomp filter: who may write its
 /proc/1/mem runs code without the filter, and may tell the exit code."""
+GATE = 'read -r _ && exec "$@" </dev/null'
 _PRLIMIT = "/usr/bin/prlimit"
 
 
@@ -101,7 +102,7 @@ def gated(command: list[str]) -> list[str]:
     Until its first process waits, a sandbox outlives a bubblewrap that is killed. At the end of
     the supervisor the gate's writing end closes, so what had not started yet does not start.
     """
-    return ["/bin/sh", "-c", 'read -r _ && exec "$@" </dev/null', "sh", *command]
+    return ["/bin/sh", "-c", GATE, "sh", *command]
 
 
 def _namespaces(network: Network) -> list[str]:

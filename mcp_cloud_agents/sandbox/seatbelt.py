@@ -138,10 +138,12 @@ class SeatbeltProcess:
 
     def pids(self) -> tuple[int, ...]:
         """See the port. The first process only: there is no cheap list of the others here."""
-        return () if self._process.poll() is not None else (self._process.pid,)
+        return () if self._told < 0 else (self._process.pid,)
 
     def kill(self) -> None:
         """See the port, with one gap: children that left the process group stay."""
+        if self._told < 0:  # reaped: the number may be another's by now
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -153,10 +155,12 @@ class SeatbeltProcess:
         """See the port."""
         if self._told < 0:
             return self._code
-        code = self._process.wait(_REAP_S)
-        self.kill()  # whatever of the group is left
-        if os.read(self._told, 1):
-            self._code = code if code >= 0 else 128 - code
+        os.set_blocking(self._told, False)
+        with contextlib.suppress(subprocess.TimeoutExpired, BlockingIOError):
+            code = self._process.wait(_REAP_S)
+            self.kill()  # whatever of the group is left
+            if os.read(self._told, 1):
+                self._code = code if code >= 0 else 128 - code
         for fd in (self._told, self._end):
             os.close(fd)
         self._told = -1

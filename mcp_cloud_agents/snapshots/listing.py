@@ -54,13 +54,21 @@ def joined(records: Iterable[bytes]) -> bytes:
     return b"".join(record + b"\0" for record in records)
 
 
-def entries(out: bytes) -> dict[bytes, Entry]:
-    """Paths of `ls-files -s -t -z`; of unmerged ones the first stage."""
+def entries(out: bytes, parsed: dict[bytes, tuple[bytes, Entry]]) -> dict[bytes, Entry]:
+    """Paths of `ls-files -s -t -z`; of unmerged ones the first stage.
+
+    Args:
+        out: what it printed.
+        parsed: by record, kept from listing to listing: those of one snapshot hardly differ.
+    """
     found: dict[bytes, Entry] = {}
     for record in fields(out):
-        head, path = record.split(b"\t", 1)
-        tag, mode, oid, _ = head.split(b" ")
-        found.setdefault(path, Entry(mode, oid, tag == b"S"))
+        pair = parsed.get(record)
+        if pair is None:
+            head, path = record.split(b"\t", 1)
+            tag, mode, oid, _ = head.split(b" ")
+            pair = parsed[record] = path, Entry(mode, oid, tag == b"S")
+        found.setdefault(*pair)
     return found
 
 

@@ -26,8 +26,8 @@ from mcp_cloud_agents.snapshots.git import (
     Running,
     private_env,
 )
-from mcp_cloud_agents.storage.lock import locked
 from mcp_cloud_agents.storage.files import read_whole, replace_quickly, sync_folder, write_durably
+from mcp_cloud_agents.storage.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -155,14 +155,14 @@ def send(sender: Git, repository: Repository, *, tree: str, commit: str, full: b
     Returns:
         Bytes of the pack stream; 0 when the commit was there.
     """
-    if repository.has(commit):
-        return 0
-    base = None if full else _base(sender, repository)
-    if base is None:
+    with repository.asked(commit) as there:
+        carrier = None if full else _carrier(sender, repository, tree)
+        if there.said_yes():
+            return 0
+    if carrier is None:
         size = _carry(sender, repository, _revisions(commit), ("--window=0",))
     else:
-        carrier = sender.run("commit-tree", tree, "-m", "carrier", "-p", base).decode().strip()
-        revisions = _revisions(carrier, commit, f"^{base}")
+        revisions = _revisions(carrier.commit, commit, f"^{carrier.base}")
         size = _carry(sender, repository, revisions, ("--thin", "--delta-base-offset"))
     repository.git.run("update-ref", _ref(commit), commit)
     sync_folder(os.path.join(repository.objects, "pack"))
@@ -184,6 +184,14 @@ def compact(repository: Repository) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Carrier:
+    """A throw-away commit and its parent, which was sent before."""
+
+    base: str
+    commit: str
+
+
 def _ref(commit: str) -> str:
     return f"refs/snapshots/{commit}"
 
@@ -192,13 +200,20 @@ def _revisions(*names: str) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
 
 
-def _base(sender: Git, repository: Repository) -> str | None:
-    """The last commit sent, when both sides still have it."""
-    latest = (read_whole(os.path.join(repository.path, "latest"), limit=128) or b"").decode()
-    if not _OBJECT.fullmatch(latest) or not repository.has(latest):
+def _carrier(sender: Git, repository: Repository, tree: str) -> _Carrier | None:
+    """A child of the last commit sent, when both sides still have that one."""
+    base = (read_whole(os.path.join(repository.path, "latest"), limit=128) or b"").decode()
+    if not _OBJECT.fullmatch(base):
         return None
-    _, _, missing = sender.start("cat-file", "-e", f"{latest}^{{tree}}").finish()
-    return None if missing else latest
+    with (  # side by side: most of a small send is the start of processes
+        repository.asked(base) as there,
+        sender.start("cat-file", "-e", f"{base}^{{tree}}") as here,
+        sender.start("commit-tree", tree, "-m", "carrier", "-p", base) as child,
+    ):
+        commit, _, failed = child.finish()
+        if failed or not there.said_yes() or not here.said_yes():
+            return None
+    return _Carrier(base, commit.decode().strip())
 
 
 def _carry(sender: Git, repository: Repository, revisions: bytes, options: tuple[str, ...]) -> int:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.snapshots.screen import ScreenRules
 
 _MIB = 1 << 20
+_LISTING = ("ls-files", "-s", "-t", "-z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def read_theirs(user: Git, origin: Origin, default_excludes: str) -> Theirs:
     head = () if origin.base_commit is None else (f"{origin.base_commit}^{{tree}}",)
     options = r"^core\.(excludesfile|filemode)$"
     with (
-        user.start("ls-files", "-s", "-t", "-z") as listing,
+        user.start(*_LISTING) as listing,
         user.start("rev-parse", "--show-object-format", *head) as about,
         user.start("config", "-z", "--type=path", "--get-regexp", options) as settings,
     ):
@@ -159,8 +160,9 @@ class _Update:
         self._file_mode = theirs.file_mode
         self._no_object = b"0" * (40 if theirs.object_format == "sha1" else 64)
         self._rules = rules
-        self._theirs = entries(theirs.index)
-        self._ours = entries(git.run("ls-files", "-s", "-t", "-z"))
+        self._parsed: dict[bytes, tuple[bytes, Entry]] = {}
+        self._theirs = entries(theirs.index, self._parsed)
+        self._ours = entries(git.run(*_LISTING), self._parsed)
         self._disk = Disk(git.cwd)
 
     def plan(self, gone: set[bytes], changed: set[bytes], others: set[bytes]) -> _Plan:
@@ -212,9 +214,10 @@ class _Update:
         if plan.add:
             how = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             git.run(*how, stdin=joined(sorted(plan.add)), strict=True)
-        tree = git.run("write-tree").decode().strip()
-        commit = git.run("commit-tree", tree, "-m", "snapshot").decode().strip()
-        held = entries(git.run("ls-files", "-s", "-t", "-z"))
+        with git.start(*_LISTING) as listing:
+            tree = git.run("write-tree").decode().strip()
+            commit = git.run("commit-tree", tree, "-m", "snapshot").decode().strip()
+            held = entries(listing.output(), self._parsed)
         self._forget_nested(held)
         big = self._large(plan, large, held)
         return Memory(

@@ -11,17 +11,18 @@ from mcp_cloud_agents.domain.errors import BackendFailed
 from mcp_cloud_agents.domain.job import Snapshot
 from mcp_cloud_agents.snapshots.git import TreeMoved, user_env
 from mcp_cloud_agents.snapshots.listing import fields
-from mcp_cloud_agents.storage.lock import locked
 from mcp_cloud_agents.snapshots.private import PrivateGit
 from mcp_cloud_agents.snapshots.store import Repository, Stores, compact, send
 from mcp_cloud_agents.snapshots.take import read_theirs, take_tree
 from mcp_cloud_agents.snapshots.worktree import locate, user_git
 from mcp_cloud_agents.storage.files import storage_errors
+from mcp_cloud_agents.storage.lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mcp_cloud_agents.domain.job import Origin
+    from mcp_cloud_agents.snapshots.git import Git
     from mcp_cloud_agents.snapshots.private import Memory
     from mcp_cloud_agents.snapshots.screen import ScreenRules
 
@@ -76,13 +77,13 @@ class GitSnapshots:
         git = self._stores.get(snapshot.repository).git
         listing = ("--literal-pathspecs", "ls-tree", "-l", "-z", "--full-tree")
         wanted = git.run(*listing, snapshot.commit, "--", *inside)
-        found: dict[str, bytes] = {}
+        oids: dict[str, bytes] = {}
         for record in fields(wanted):
             head, path = record.split(b"\t", 1)
             mode, _, oid, size = head.split()
             if mode.startswith(b"100") and int(size) <= limit_bytes:
-                found[os.fsdecode(path)] = git.run("cat-file", "blob", oid.decode())
-        return found
+                oids[os.fsdecode(path)] = oid
+        return dict(zip(oids, _blobs(git, oids.values()), strict=True))
 
     def names(self, snapshot: Snapshot) -> frozenset[str]:
         """Every path of the snapshot that is valid UTF-8."""
@@ -144,6 +145,20 @@ class GitSnapshots:
 def _key(origin: Origin) -> str:
     where = os.fsencode(origin.common_dir) + b"\0" + os.fsencode(origin.workspace)
     return hashlib.sha256(where).hexdigest()[:32]
+
+
+def _blobs(git: Git, oids: Iterable[bytes]) -> list[bytes]:
+    """Content of blobs, all by one process."""
+    wanted = b"".join(oid + b"\n" for oid in oids)
+    out = git.run("cat-file", "--batch", stdin=wanted) if wanted else b""
+    found: list[bytes] = []
+    at = 0
+    while at < len(out):
+        begin = out.index(b"\n", at) + 1
+        end = begin + int(out[at:begin].split(b" ")[2])
+        found.append(out[begin:end])
+        at = end + 1
+    return found
 
 
 def _utf8(path: bytes) -> str | None:

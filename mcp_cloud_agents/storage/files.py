@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import get_native_id  # differs between threads, and so between processes
 from typing import TYPE_CHECKING
 
@@ -45,26 +45,32 @@ def storage_errors(folder: str) -> Generator[None]:
 
 def write_durably(path: str, data: bytes, *, mode: int = 0o600) -> None:
     """Replace `path` by `data`: a reader sees the old content or the new, also after a crash."""
-    temporary = f"{path}.{get_native_id()}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
+    with _replacing(path, mode) as fd:
         write_all(fd, data)
         os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(temporary, path)
     sync_folder(os.path.dirname(path))
 
 
 def replace_quickly(path: str, data: bytes) -> None:
     """Replace `path` atomically but without waiting for the disk: for hints, not for truths."""
-    temporary = f"{path}.{get_native_id()}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
+    with _replacing(path, 0o600) as fd:
         write_all(fd, data)
+
+
+@contextmanager
+def _replacing(path: str, mode: int) -> Generator[int]:
+    """A file that takes the place of `path` when all went well, and is gone when not."""
+    temporary = f"{path}.{get_native_id()}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        yield fd
+        os.rename(temporary, path)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
     finally:
         os.close(fd)
-    os.rename(temporary, path)
 
 
 def write_all(fd: int, data: bytes) -> None:

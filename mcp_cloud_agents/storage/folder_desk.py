@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.status import JobStatus
-from mcp_cloud_agents.storage.files import write_all
+from mcp_cloud_agents.storage.files import storage_errors, write_all
 from mcp_cloud_agents.storage.job_folder import this_supervisor
 
 if TYPE_CHECKING:
@@ -50,8 +50,11 @@ class FolderDesk:
 
     def enter(self, state: JobState) -> None:
         """See the port."""
-        self.status = self.status.advance(state, at=time.time())
-        self._folder.write_status(self.status, self._supervisor)
+        self._advance(self.status.advance(state, at=time.time()))
+
+    def _advance(self, status: JobStatus) -> None:
+        self._folder.write_status(status, self._supervisor)
+        self.status = status  # not before it is on the disk: a failed step can be taken again
 
     def log(self, data: bytes) -> None:
         """See the port."""
@@ -92,7 +95,7 @@ class FolderDesk:
 
     def finish(self, result: JobResult, cause: Cause | None) -> None:
         """See the port. The log is on the disk before a final state says that all is there."""
-        os.fsync(self._log)
+        with storage_errors(self._folder.path):
+            os.fsync(self._log)
         self._folder.write_result(result)
-        self.status = self.status.advance(result.state, at=time.time(), cause=cause)
-        self._folder.write_status(self.status, self._supervisor)
+        self._advance(self.status.advance(result.state, at=time.time(), cause=cause))

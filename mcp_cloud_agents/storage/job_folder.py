@@ -15,6 +15,7 @@ jobs/<id>/
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -98,9 +99,9 @@ class JobFolder:
             temporary = JobFolder(os.path.join(jobs, f".{spec.id}.{get_native_id()}"))
             os.makedirs(temporary.path, mode=0o700, exist_ok=True)
             os.chmod(temporary.path, 0o711 if shared else 0o700)
-            write_durably(temporary.file("spec.json"), msgspec.json.encode(spec))
-            write_durably(temporary.file("host.json"), msgspec.json.encode(host))
             try:
+                write_durably(temporary.file("spec.json"), msgspec.json.encode(spec))
+                write_durably(temporary.file("host.json"), msgspec.json.encode(host))
                 os.rename(temporary.path, final.path)
             except OSError as exc:
                 shutil.rmtree(temporary.path, ignore_errors=True)
@@ -138,8 +139,9 @@ class JobFolder:
             write_durably(self.file("state.json"), msgspec.json.encode(stored))
 
     def write_progress(self, progress: Progress) -> None:
-        """Replace the hint."""
-        replace_quickly(self.file("progress.json"), msgspec.json.encode(progress))
+        """Replace the hint; a full disk only makes it old."""
+        with contextlib.suppress(OSError):
+            replace_quickly(self.file("progress.json"), msgspec.json.encode(progress))
 
     def ask_to_cancel(self) -> None:
         """Leave the request, durably."""

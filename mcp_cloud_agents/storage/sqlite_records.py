@@ -38,6 +38,7 @@ CREATE INDEX jobs_by_digest ON jobs (digest, created_at);
 CREATE INDEX jobs_by_time ON jobs (created_at);
 """
 _BUSY_S = 10.0
+_WAL_INDEX_BYTES = 32_768
 _COLUMNS = "id, key, digest, workspace, backend, created_at, spec"
 # The conflict target is left open: the id is fresh, so only the key can clash.
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"  # noqa: S608  constants only
@@ -72,12 +73,12 @@ class SqliteRecords:
 
     def by_key(self, key: str) -> Record | None:
         """See the port."""
-        found = self._select("WHERE key = ?", key)
+        found = self._select("WHERE key = ?", key, like=lambda spec: spec.key == key)
         return found[0] if found else None
 
     def get(self, job_id: JobId) -> Record:
         """See the port."""
-        found = self._select("WHERE id = ?", job_id)
+        found = self._select("WHERE id = ?", job_id, like=lambda spec: spec.id == job_id)
         if not found:
             raise UnknownJob(
                 f"No job has the id {job_id[:80]!r}.", hint="List the jobs with list_jobs."
@@ -86,8 +87,12 @@ class SqliteRecords:
 
     def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
         """See the port."""
-        newest = "ORDER BY created_at DESC, id DESC LIMIT ?2"
-        return self._select(f"WHERE ?1 IS NULL OR workspace = ?1 {newest}", workspace, limit)
+        found = self._select(
+            "WHERE ?1 IS NULL OR workspace = ?1 ORDER BY created_at DESC, id DESC LIMIT ?2",
+            *(workspace, limit),
+            like=lambda spec: workspace in (None, spec.snapshot.origin.workspace),
+        )
+        return found[:limit]
 
     def forget(self, job_ids: Sequence[JobId]) -> None:
         """See the port."""
@@ -100,16 +105,27 @@ class SqliteRecords:
 
     def same_work(self, digest: str) -> tuple[Record, ...]:
         """See the port."""
-        newest = "ORDER BY created_at DESC, id DESC LIMIT 20"
-        return self._select(f"WHERE digest = ? {newest}", digest)
+        found = self._select(
+            "WHERE digest = ? ORDER BY created_at DESC, id DESC LIMIT 20",
+            digest,
+            like=lambda spec: spec.digest == digest,
+        )
+        return found[:20]
 
-    def _select(self, clauses: str, *values: str | int | None) -> tuple[Record, ...]:
+    def _select(
+        self, clauses: str, *values: str | int | None, like: Callable[[JobSpec], bool]
+    ) -> tuple[Record, ...]:
+        """Records by a query; on a full disk, where SQLite cannot even read, by `like`."""
         query = f"SELECT backend, spec FROM jobs {clauses}"  # noqa: S608  constants only
 
         def work(db: sqlite3.Connection) -> list[tuple[str, bytes]]:
             return db.execute(query, values).fetchall()
 
-        return tuple(map(_record, self._on_database(work)))
+        try:
+            return tuple(map(_record, self._on_database(work)))
+        except NoSpace:
+            found = [record for record in self._known() if like(record.spec)]
+            return tuple(sorted(found, key=_age, reverse=True))
 
     def _on_database(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work; a file that was damaged since the last look is replaced first."""
@@ -190,9 +206,22 @@ def _record(row: tuple[str, bytes]) -> Record:
     return Record(backend=row[0], spec=msgspec.json.decode(row[1], type=JobSpec))
 
 
+def _age(record: Record) -> tuple[float, str]:
+    return record.spec.created_at, record.spec.id
+
+
 def _damaged(exc: sqlite3.DatabaseError) -> bool:
     signs = ("malformed", "not a database", "no such table", "no such column")
     return any(sign in str(exc) for sign in signs)
+
+
+def _no_room(path: str) -> bool:
+    """Whether the disk is full: SQLite tells that as an I/O error when it maps its WAL index."""
+    try:
+        found = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _WAL_INDEX_BYTES
 
 
 @contextmanager
@@ -200,7 +229,7 @@ def _sqlite_errors(path: str) -> Generator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        if "full" in str(exc):
+        if "full" in str(exc) or _no_room(path):
             raise NoSpace(
                 f"No space left on the disk that holds {path}.",
                 hint="Free some space there, or set state_dir to a folder on another disk.",

@@ -6,6 +6,7 @@ starts anew; after it, the next look finds the lock free and tells `lost`.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -44,7 +45,8 @@ def claim(path: str, ready: int) -> Claim:
         signal.signal(number, signal.SIG_IGN)
     spec, host = folder.spec(), folder.host()
     desk = FolderDesk(folder, lock, log_cap=spec.limits.log_bytes)
-    os.write(ready, b"k")
+    with contextlib.suppress(BrokenPipeError):  # who asked was killed; the job goes on
+        os.write(ready, b"k")
     os.close(ready)
     return Claim(folder=folder, spec=spec, host=host, desk=desk)
 

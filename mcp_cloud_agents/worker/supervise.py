@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.errors import AgentsError
+from mcp_cloud_agents.domain.errors import AgentsError, NoSpace
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import Cause, CauseKind
 from mcp_cloud_agents.sandbox.choose import choose, drivers
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _QUEUE_LOOK_MS = 100
+_SPACE_LOOK_MS, _SPACE_TRIES = 500, 1_200  # ten minutes
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _WORKING = ("workspace", "git", "git-setup", "report", "tools")
 """Folders of a job that are removed once it has ended."""
@@ -43,8 +44,7 @@ def supervise(claim: Claim) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder, host = claim.folder, claim.host
     _work(folder, claim.spec, host, claim.desk)
-    for name in _WORKING:
-        remove_tree(folder.file(name))
+    _clear(folder)
     tidy(StateFolder(host.state), host)
 
 
@@ -59,12 +59,32 @@ def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) ->
         job.waited(round(time.monotonic() - started_at, 3))
         job.do(*choose(spec.isolation, drivers(job_uid=host.owner)))
     except AgentsError as exc:
-        job.end(JobState.FAILED, Cause(kind=_kind(exc), message=exc.message, hint=exc.hint))
+        cause = Cause(kind=_kind(exc), message=exc.message, hint=exc.hint)
+        _fail(job, cause, folder, desk)
     except Exception as exc:  # noqa: BLE001  the worker's last resort: a job never just vanishes
         _log.exception("worker_failed")
-        job.end(JobState.FAILED, _internal(exc, folder))
+        _fail(job, _internal(exc, folder), folder, desk)
     finally:
         ticket.give_back()
+
+
+def _fail(job: Job, cause: Cause, folder: JobFolder, desk: FolderDesk) -> None:
+    """Leave the last word, also on a full disk: the job's own files make room, or we wait."""
+    for _ in range(_SPACE_TRIES):
+        try:
+            job.end(JobState.FAILED, cause)
+        except NoSpace:
+            _clear(folder)
+            desk.beat(None)
+            _pause(_SPACE_LOOK_MS)
+        else:
+            return
+    _log.error("no_space_for_result")
+
+
+def _clear(folder: JobFolder) -> None:
+    for name in _WORKING:
+        remove_tree(folder.file(name))
 
 
 def _places(folder: JobFolder, host: HostPlan) -> Places:

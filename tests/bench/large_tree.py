@@ -1,4 +1,4 @@
-"""A repository of 2,400 files with a little history, the same on every machine."""
+"""A repository of many files with a little history, the same on every machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tests.e2e.wire import Repository, a_repository
 
-FILES = 2_400
 _COMMITS = 20
 _EDITS = 15
 """Files that each commit after the first changes."""
@@ -18,23 +17,25 @@ _WORDS = tuple(
 )
 
 
-def large_repository(folder: Path) -> Repository:
-    """About 20 MB of program-like text in 120 folders, in 20 commits."""
+def large_repository(folder: Path, files: int) -> Repository:
+    """Program-like text, about 9 KB a file, 20 files a folder, in 20 commits."""
+    folder.mkdir(mode=0o711)
     repository = a_repository(folder)
     random_of = random.Random(20_261_121)  # noqa: S311  reproducible text, not secrets
-    for number in range(FILES):
+    for number in range(files):
         repository.write(name_of(number), _text(random_of, random_of.randint(60, 320)))
     _commit(repository, "many files")
     for number in range(1, _COMMITS):
         for _ in range(_EDITS):
-            edit(repository, random_of.randrange(FILES), f"# edit {random_of.random()}")
+            edit(repository, random_of.randrange(files), f"# edit {random_of.random()}")
         _commit(repository, f"edit {number}")
     return repository
 
 
 def name_of(number: int) -> str:
     """Path of the file with this number."""
-    return f"package_{number % 12:02}/part_{number % 120:03}/module_{number:04}.py"
+    part = number // 20
+    return f"package_{part // 10:03}/part_{part:04}/module_{number:05}.py"
 
 
 def edit(repository: Repository, number: int, line: str) -> None:

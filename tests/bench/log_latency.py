@@ -1,4 +1,4 @@
-"""Log latency: from a line printed in the sandbox to its reader, and from a job's end to its waiter.
+"""Log latency: from a line printed in the sandbox to its reader, from a job's end to its waiter.
 
 CLOCK_MONOTONIC is the machine's: a sandboxed process reads the same clock as this one, so a line
 that holds its own time tells its age to whoever reads it.

@@ -73,7 +73,7 @@ def _table(found: dict[str, dict[str, Series]]) -> Table:
         time_of, memory_of, _, _ = _named(era)
         for what, most in ((time_of, _MAX_TIME), (memory_of, _MAX_MEMORY)):
             value = _ratio(found[what])
-            notes.append(verdict(what, f"{value:.2f} ×", f"{most} ×", met=value <= most))
+            notes.append(verdict(what, f"{value:.2f}x", f"{most}x", met=value <= most))
     columns = ("", "bare, median", "min", "p95", "ours, median", "min", "p95", "ratio")
     return Table(columns=columns, rows=rows, notes=notes)
 

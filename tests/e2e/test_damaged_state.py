@@ -103,6 +103,8 @@ def test_a_full_disk_is_told_and_what_was_there_still_reads(
         "new.txt" in wire.call("get_artifact", {"job_id": before, "name": "patch.diff"})["content"]
     )
     filler.unlink()
+    assert not list(small_disk.glob("state/**/*.tmp"))
+    assert not list(small_disk.glob("state/jobs/.*"))
     answer = wire.call("run_in_sandbox", SUBMIT)
     assert wire.finished(answer["job_id"])["state"] == "succeeded"
 
@@ -129,3 +131,17 @@ def test_a_job_whose_disk_fills_up_ends_with_that_cause(connect: Connect, small_
     assert "begun" in wire.call("read_log", {"job_id": job, "offset": 0})["text"]
     filler.unlink()
     assert wire.call("get_job", {"job_id": job})["state"] == "failed"
+
+
+def test_a_test_job_goes_on_telling_its_end_when_its_progress_finds_no_space(
+    connect: Connect, repository: Repository, small_disk: Path
+) -> None:
+    tests = "".join(f"    def test_{n}(self):\n        time.sleep(0.05)\n" for n in range(40))
+    repository.write("test_it.py", f"import time, unittest\nclass T(unittest.TestCase):\n{tests}")
+    wire = connect(MCP_CLOUD_AGENTS_STATE_DIR=str(small_disk / "state"))
+    command = "echo begun; python3 -m unittest"
+    job = wire.call("run_tests_cloud", {"command": command})["job_id"]
+    begun(wire, job)
+    fill(small_disk)
+    done = wire.finished(job)
+    assert (done["state"], done["error"]["code"]) == ("failed", "disk"), done

@@ -37,6 +37,8 @@ pytestmark = [
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 OWNER = JOB_UID if os.geteuid() == 0 else None
+UNITTEST = re.compile(r"(failures|errors|skipped|expected failures)=(\d+)")
+RAN = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
 
 
@@ -169,13 +171,10 @@ class BareRun:
 
     def run(self) -> Counts:
         done = self._shell(self._spec.command, dict(self._spec.setup.run_env))
-        found = {kind.rstrip("s"): int(number) for number, kind in COUNT.findall(last_line(done))}
-        return Counts(
-            passed=found.get("passed", 0) + found.get("xpassed", 0),
-            failed=found.get("failed", 0),
-            errors=found.get("error", 0),
-            skipped=found.get("skipped", 0) + found.get("xfailed", 0),
-        )
+        for line in done.stdout.splitlines():
+            if line.startswith("FAILED "):
+                _log.info("bare: %s", line)
+        return counts_in(done.stdout)
 
     def _here(self, text: str) -> str:
         return re.sub(r"(?<![\w.])/env(?=/|$)", str(self._scratch / "env"), text)
@@ -196,11 +195,23 @@ class BareRun:
         )
 
 
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """pytest's own count, its last line."""
-    lines = [line for line in done.stdout.splitlines() if COUNT.search(line)]
-    assert lines, done.stdout
-    return lines[-1]
+def counts_in(output: str) -> Counts:
+    """What the runner says at its end; expected failures are told as skips, as in JUnit."""
+    ran = RAN.search(output)
+    last = next(line for line in reversed(output.splitlines()) if ran or COUNT.search(line))
+    found = {kind.rstrip("s"): int(number) for number, kind in COUNT.findall(last)}
+    found |= {kind.rstrip("s"): int(number) for kind, number in UNITTEST.findall(last)}
+    bad = sum(found.get(kind, 0) for kind in ("failed", "failure", "error"))
+    skipped = sum(found.get(kind, 0) for kind in ("skipped", "xfailed", "expected failure"))
+    passed = found.get("passed", 0) + found.get("xpassed", 0)
+    if ran:
+        passed = int(ran[1]) - bad - skipped
+    return Counts(
+        passed=passed,
+        failed=bad - found.get("error", 0),
+        errors=found.get("error", 0),
+        skipped=skipped,
+    )
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:

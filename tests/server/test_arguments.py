@@ -43,15 +43,17 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
 @pytest.fixture(scope="module")
 def call(house: House) -> Iterator[Call]:
     """Calls a tool of one server and holds the answer against its promises."""
-    with start_blocking_portal("asyncio") as portal:
-        with portal.wrap_async_context_manager(house.client("auto")) as client:
-            schemas = portal.call(output_schemas, client)
+    with (
+        start_blocking_portal("asyncio") as portal,
+        portal.wrap_async_context_manager(house.client("auto")) as client,
+    ):
+        schemas = portal.call(output_schemas, client)
 
-            def checked_call(tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-                result: CallToolResult = portal.call(client.call_tool, tool, arguments)
-                return checked(result, schemas[tool])
+        def checked_call(tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            result: CallToolResult = portal.call(client.call_tool, tool, arguments)
+            return checked(result, schemas[tool])
 
-            yield checked_call
+        yield checked_call
 
 
 @pytest.fixture(scope="module")

@@ -95,9 +95,7 @@ async def test_the_patch_reads_as_the_bytes_its_sha256_names(
     assert patch == same
 
 
-async def test_an_artifact_reads_by_pages(
-    house: House, mode: Mode, tested: dict[str, Any]
-) -> None:
+async def test_an_artifact_reads_by_pages(house: House, mode: Mode, tested: dict[str, Any]) -> None:
     uri = f"job://{tested['job_id']}/artifacts/junit.xml"
     async with house.client(mode) as client:
         whole = await read(client, uri)

@@ -94,7 +94,9 @@ async def test_twenty_jobs_with_long_nasty_commands_fit_into_one_list(
 
 @pytest.mark.anyio
 async def test_matches_among_long_nasty_lines_fit_into_one_answer(house: House) -> None:
-    line = r"""x=$(printf '%0500d' 0 | sed 's/0/"\\/g'); for n in $(seq 40); do echo "$n $x"; done"""
+    line = (
+        r"""x=$(printf '%0500d' 0 | sed 's/0/"\\/g'); for n in $(seq 40); do echo "$n $x"; done"""
+    )
     job = (await house.submit("run_in_sandbox", {"command": line}))["job_id"]
     async with house.client("auto") as client:
         schemas = await output_schemas(client)
