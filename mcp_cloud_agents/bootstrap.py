@@ -107,11 +107,16 @@ def job_owner(settings: Settings) -> int | None:
 
 
 def roots_of(settings: Settings) -> tuple[str, ...]:
-    """Real paths whose worktrees may be sent: where the server was started, and what is listed."""
+    """Real paths whose worktrees may be sent: the one the server was started in, those listed.
+
+    Started outside of any worktree (in `/` or the home, as desktop clients do) there is none but
+    those listed: all repositories below such a folder would be too many.
+    """
     from mcp_cloud_agents.snapshots.worktree import top_of
 
-    here = top_of(settings.cwd) or settings.cwd
-    return tuple(os.path.realpath(root) for root in (here, *settings.allowed_roots))
+    here = top_of(settings.cwd)
+    roots = (*((here,) if here else ()), *settings.allowed_roots)
+    return tuple(os.path.realpath(root) for root in roots)
 
 
 class SandboxProbe:

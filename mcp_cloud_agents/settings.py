@@ -136,7 +136,7 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
         max_total_mib=knobs.max_total_mib,
         allow_untracked=knobs.allow_untracked,
         setup_env=tuple(sorted(knobs.setup_env.items())),
-        concurrent_jobs=knobs.concurrent_jobs or max(2, len(os.sched_getaffinity(0))),
+        concurrent_jobs=knobs.concurrent_jobs or max(2, _cpus()),
         keep_days=knobs.keep_days,
         keep_gib=knobs.keep_gib,
         job_uid=knobs.job_uid,
@@ -155,6 +155,12 @@ def _working_folder() -> str:
             "The folder that the program was started in does not exist any more.",
             hint="Start it again in a folder that exists.",
         ) from exc
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS
 
 
 def _names() -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Second stage: whether this workspace may be sent at all. Pure."""
+"""Second stage: whether this workspace may be sent at all, and what its keys mean. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import WorkspaceNotAllowed
@@ -10,6 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mcp_cloud_agents.domain.job import Origin
+
+
+def scoped_key(key: str | None, origin: Origin) -> str | None:
+    """An idempotency key as it is stored: one worktree's keys never mean another's jobs."""
+    if key is None:
+        return None
+    return hashlib.sha256(f"{origin.workspace}\0{key}".encode(errors="replace")).hexdigest()
 
 
 def admit(origin: Origin, roots: Sequence[str]) -> None:

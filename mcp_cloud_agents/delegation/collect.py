@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.delegation.request import JobView
+from mcp_cloud_agents.domain.errors import JobCorrupt
+from mcp_cloud_agents.domain.job import JobState
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.ports.backend import Backend
@@ -22,6 +24,11 @@ async def collect(backend: Backend, record: Record, *, note: str = "") -> JobVie
     job_id = record.spec.id
     status = await backend.status(job_id)
     result = await backend.result(job_id) if status.state.done else None
+    if status.state is JobState.SUCCEEDED and result is None:
+        raise JobCorrupt(
+            f"Job {job_id} succeeded, but its result is gone.",
+            hint="Its log is still there (read_log); submit the work again with fresh=true.",
+        )
     start = max(0, status.log_bytes - TAIL_BYTES)
     return JobView(
         spec=record.spec,

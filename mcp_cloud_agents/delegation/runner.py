@@ -5,17 +5,18 @@ validate ─ admit ─ pack ─ submit ─ observe ─ collect
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from mcp_cloud_agents.delegation.admit import admit
+from mcp_cloud_agents.delegation.admit import admit, scoped_key
 from mcp_cloud_agents.delegation.collect import collect
 from mcp_cloud_agents.delegation.observe import observe
 from mcp_cloud_agents.delegation.validate import validate
-from mcp_cloud_agents.domain.errors import IsolationUnavailable
+from mcp_cloud_agents.domain.errors import too_weak
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -70,11 +71,12 @@ class JobRunner:
             StateUnusable, NoSpace, BackendFailed: calling again with the same key is safe.
         """
         validate(request)
+        origin = await self._locate(request.workspace)
+        admit(origin, self._roots)
+        request = replace(request, key=scoped_key(request.key, origin))
         if (record := await self._submitter.repeated(request.key)) is not None:
             return await collect(self._backend, record, note=_REPEATED)
         await self._check_isolation()
-        origin = await self._locate(request.workspace)
-        admit(origin, self._roots)
         pack = partial(self._packer.pack, request, origin)
         spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
         if not request.fresh and (same := await self._submitter.under_way(spec)) is not None:
@@ -130,10 +132,7 @@ class JobRunner:
     async def _check_isolation(self) -> None:
         probe = await self._backend.probe()
         if not probe.works or not probe.level.satisfies(self._isolation):
-            raise IsolationUnavailable(
-                f"No sandbox of level '{self._isolation}' starts here: {probe.problem}",
-                hint=probe.remedy,
-            )
+            raise too_weak(self._isolation, probe.problem, probe.remedy)
 
     async def _locate(self, workspace: str) -> Origin:
         locate = partial(self._packer.locate, workspace)

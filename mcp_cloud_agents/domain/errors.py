@@ -106,6 +106,13 @@ class IsolationUnavailable(AgentsError):
     code = "isolation_unavailable"
 
 
+def too_weak(required: str, problem: str, remedy: str) -> IsolationUnavailable:
+    """The one refusal of a sandbox that does not start, or is weaker than asked for."""
+    return IsolationUnavailable(
+        f"No sandbox of level '{required}' starts here: {problem.rstrip('.')}.", hint=remedy
+    )
+
+
 class StateUnusable(AgentsError):
     """The state folder cannot be written, or was written by a newer version."""
 

@@ -22,6 +22,7 @@ class CauseKind(StrEnum):
     DISK = "disk"
     CANCELLED = "cancelled"
     SANDBOX_START = "sandbox_start"
+    SANDBOX_DIED = "sandbox_died"
     NO_REPORT = "no_report"
     """The tests ended without a report that could be trusted."""
     SUPERVISOR_DIED = "supervisor_died"

@@ -17,6 +17,7 @@ from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.environments import detect, toolchains
 from mcp_cloud_agents.ports.planner import Plan
 from mcp_cloud_agents.runners.detect import DETECTION_FILES, RUNNERS, choose
+from mcp_cloud_agents.runners.shell import calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,5 +134,11 @@ def _with_paths(command: str, paths: tuple[str, ...]) -> str:
     """The command for these tests only: they take the place of what means all tests."""
     if not paths:
         return command
+    found = calls(command)
+    if len(found) != 1 or found[0].words[-1].end != len(command.rstrip()):
+        raise InvalidArgument(
+            f"paths cannot be put into the command line {command[:200]!r}: it is not one call.",
+            hint="Write the tests into command itself, and leave paths out.",
+        )
     kept = _ALL_TESTS.sub("", command)
     return f"{kept} {shlex.join(paths)}"

@@ -20,6 +20,11 @@ class Desk(Protocol):
         """Append to the log, up to its cap; never raises for a full disk."""
         ...
 
+    @property
+    def left_out_bytes(self) -> int:
+        """Output that did not fit into the log any more."""
+        ...
+
     def say(self, text: str) -> None:
         """A line of our own in the log."""
         ...

@@ -29,6 +29,10 @@ class Confined(Protocol):
         """Whether the kernel ended a process of it for memory; also tells it after `wait`."""
         ...
 
+    def died(self) -> bool:
+        """Whether the sandbox itself was killed by somebody else; ask after `wait`."""
+        ...
+
     def wait(self) -> int | None:
         """Reap the ended sandbox; no process of the command is left when it returns.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.errors import IsolationUnavailable
+from mcp_cloud_agents.domain.errors import too_weak
 from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
 
 if TYPE_CHECKING:
@@ -40,10 +40,7 @@ def choose(required: IsolationLevel, candidates: Sequence[Sandbox]) -> tuple[San
         if probe.works and probe.level.satisfies(required):
             return candidate, probe
     found = best(required, candidates)
-    raise IsolationUnavailable(
-        f"No sandbox of level '{required}' starts here: {found.problem.rstrip('.')}.",
-        hint=found.remedy,
-    )
+    raise too_weak(required, found.problem, found.remedy)
 
 
 def best(required: IsolationLevel, candidates: Sequence[Sandbox]) -> Probe:

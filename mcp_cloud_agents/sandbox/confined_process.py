@@ -59,11 +59,6 @@ class ConfinedProcess:
         if gate is not None:
             self._open(gate)
 
-    @property
-    def child_pid(self) -> int | None:
-        """Host pid of the sandbox's first process; None when bubblewrap could not make one."""
-        return self._init
-
     def fileno(self) -> int:
         """See the port."""
         return self._pidfd
@@ -91,6 +86,10 @@ class ConfinedProcess:
         if self._group is not None:
             self._oom_killed = self._oom_killed or self._group.oom_killed()
         return self._oom_killed
+
+    def died(self) -> bool:
+        """See the port."""
+        return (self._process.returncode or 0) < 0
 
     def wait(self) -> int | None:
         """See the port. When it returns, no process of the command is left."""

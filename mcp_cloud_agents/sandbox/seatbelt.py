@@ -151,6 +151,10 @@ class SeatbeltProcess:
         """See the port. Nothing limits memory here."""
         return False
 
+    def died(self) -> bool:
+        """See the port. There is no process of the sandbox's own here."""
+        return False
+
     def wait(self) -> int | None:
         """See the port."""
         if self._told < 0:

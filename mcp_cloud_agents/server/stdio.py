@@ -7,6 +7,7 @@ Nothing essential happens here at the end: jobs are processes of their own.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from mcp_cloud_agents.server.app import AgentServer
 
+_log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -60,5 +62,7 @@ async def serve(server: AgentServer) -> None:
         )
         try:
             await low.run(read, write, options)
-        finally:
-            _leave(0)
+        except BaseException:  # noqa: BLE001  the end is told, whatever it was; then the process goes
+            _log.exception("serve_failed")
+            _leave(1)
+        _leave(0)

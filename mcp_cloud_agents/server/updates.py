@@ -82,6 +82,8 @@ class Updates:
             await self._tell_until_done(job_id)
         except AgentsError as exc:
             _log.info("updates_ended", extra={"job_id": job_id, "reason": exc.code})
+        except Exception:  # noqa: BLE001  a follower's trouble must never end the server
+            _log.exception("updates_failed", extra={"job_id": job_id})
         finally:
             self._followed.discard(job_id)
 

@@ -51,7 +51,7 @@ def job_answer(view: JobView) -> JobAnswer:
         done=status.state.done,
         alive_s_ago=_alive_s_ago(status),
         command=cut(spec.command, 300),
-        summary=summary_of(view),
+        summary=f"{view.note} {summary_of(view)}".strip(),
         next=_next_of(view),
         cost=_LOCAL,
         tree=_tree_of(spec.snapshot),

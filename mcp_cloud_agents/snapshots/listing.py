@@ -104,11 +104,21 @@ class Disk:
         return Seen(OnDisk.FOLDER if stat.S_ISDIR(found.st_mode) else OnDisk.NOTHING)
 
     def _is_folder(self, path: bytes) -> bool:
-        known = self._folders.get(path)
-        if known is None:
-            known = self.look(path).kind is OnDisk.FOLDER
-            self._folders[path] = known
+        """Whether real folders lead to `path`; a loop, for trees deeper than Python's stack."""
+        todo: list[bytes] = []
+        while (known := self._folders.get(path)) is None:
+            todo.append(path)
+            path = path.rpartition(b"/")[0]
+        for folder in reversed(todo):
+            known = known and self._is_real_folder(folder)
+            self._folders[folder] = known
         return known
+
+    def _is_real_folder(self, path: bytes) -> bool:
+        try:
+            return stat.S_ISDIR(os.lstat(os.path.join(self._top, path)).st_mode)
+        except OSError:
+            return False
 
 
 def ancestors(paths: Iterable[bytes]) -> set[bytes]:

@@ -34,6 +34,10 @@ class Memory:
     warnings: tuple[str, ...]
     untracked_folders: tuple[bytes, ...]
     """Folders above untracked files: a `.git` in one of them makes it a nested repository."""
+    absent: tuple[bytes, ...]
+    """Tracked paths that the tree lacks: deleted, or outside a sparse checkout."""
+    only_tracked: bool
+    """Whether the tree holds no other paths."""
     large: tuple[bytes, ...]
     """Tracked files over the size limit."""
     submodules: bool

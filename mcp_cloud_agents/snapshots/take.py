@@ -28,6 +28,7 @@ from mcp_cloud_agents.snapshots.listing import (
 )
 from mcp_cloud_agents.snapshots.private import Memory
 from mcp_cloud_agents.snapshots.screen import screen
+from mcp_cloud_agents.snapshots.shortcut import became_nested, holds, only_content
 from mcp_cloud_agents.storage.files import replace_quickly
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def take_tree(
     excludes = os.path.join(private.folder, "info", "excludes")
     replace_quickly(os.path.join(private.folder, "info", "exclude"), theirs.exclude)
     replace_quickly(excludes, theirs.excludes)
-    if known is not None and _became_nested(private.git.cwd, known.untracked_folders):
+    if known is not None and became_nested(private.git.cwd, known.untracked_folders):
         private.start_afresh()
         known = None
     mode = "true" if theirs.file_mode else "false"
@@ -125,9 +126,11 @@ def take_tree(
     with git.start("diff-files", "--raw", "-z", "--ignore-submodules=all") as looking:
         others = set(fields(git.run("ls-files", "-o", "-z", "--exclude-standard", strict=True)))
         gone, changed = stale(looking.output(strict=True))
-    quiet = not (gone or changed or others)
-    if quiet and known and known.fingerprint == fingerprint and not known.submodules:
-        return known
+    if known is not None and not (gone or others) and holds(known, fingerprint, git.cwd):
+        if not changed:
+            return known
+        if only_content(known, changed, git.cwd, large=rules.max_file_mib * _MIB):
+            return _with_content(private, git, known, changed)
     update = _Update(git, theirs, rules)
     plan = update.plan(gone, changed, others)
     private.forget()
@@ -136,9 +139,25 @@ def take_tree(
     return memory
 
 
-def _became_nested(top: str, folders: tuple[bytes, ...]) -> bool:
-    root = os.fsencode(top)
-    return any(os.path.lexists(os.path.join(root, folder, b".git")) for folder in folders)
+def _with_content(private: PrivateGit, git: Git, known: Memory, changed: set[bytes]) -> Memory:
+    """The usual case of a resubmit: no path is listed, parsed or judged again.
+
+    A file that vanishes meanwhile is an error here (no `--remove`), and is looked at afresh.
+    """
+    private.forget()
+    git.run("update-index", "-z", "--stdin", stdin=joined(sorted(changed)), strict=True)
+    tree = _tree(git)
+    memory = replace(known, tree=tree, commit=_commit(git, tree))
+    private.remember(memory)
+    return memory
+
+
+def _tree(git: Git) -> str:
+    return git.run("write-tree").decode().strip()
+
+
+def _commit(git: Git, tree: str) -> str:
+    return git.run("commit-tree", tree, "-m", "snapshot").decode().strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +234,8 @@ class _Update:
             how = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             git.run(*how, stdin=joined(sorted(plan.add)), strict=True)
         with git.start(*_LISTING) as listing:
-            tree = git.run("write-tree").decode().strip()
-            commit = git.run("commit-tree", tree, "-m", "snapshot").decode().strip()
+            tree = _tree(git)
+            commit = _commit(git, tree)
             held = entries(listing.output(), self._parsed)
         self._forget_nested(held)
         big = self._large(plan, large, held)
@@ -227,6 +246,8 @@ class _Update:
             files=len(held),
             warnings=caveats(user, self._theirs, held, big),
             untracked_folders=self._untracked_folders(held),
+            absent=tuple(sorted(self._theirs.keys() - held.keys())),
+            only_tracked=held.keys() <= self._theirs.keys(),
             large=tuple(sorted(big)),
             submodules=any(entry.mode == GITLINK for entry in self._theirs.values()),
         )

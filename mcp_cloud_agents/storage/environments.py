@@ -11,18 +11,15 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
-import stat
-import subprocess
 import tempfile
 from dataclasses import dataclass
 
 from mcp_cloud_agents.storage.files import read_whole, storage_errors, sync_folder, write_durably
+from mcp_cloud_agents.storage.trees import remove_tree
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MARK = "ready.json"
 _DAY_S = 86_400
-_REMOVE_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,58 +212,6 @@ def relock(fd: int, *, exclusive: bool) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def remove_tree(folder: str) -> None:
-    """Remove a folder of untrusted content, whatever its permissions and depth.
-
-    Nobody may be writing to it. What cannot be removed even so stays; `prune` comes again.
-    """
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except (OSError, RecursionError):  # folders without permissions, or nested past the limit
-        for program in (("/bin/chmod", "-R", "u+rwX"), ("/bin/rm", "-rf")):
-            subprocess.run(
-                [*program, "--", folder],
-                cwd="/",
-                env={"PATH": "/usr/bin:/bin"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                timeout=_REMOVE_TIMEOUT_S,
-            )
-
-
-def is_plain_folder(top: str, relative: str) -> bool:
-    """Whether `relative` leads from `top` through real folders, without any symbolic link."""
-    path = top
-    for name in relative.split("/"):
-        path = os.path.join(path, name)
-        try:
-            mode = os.lstat(path).st_mode
-        except OSError:
-            return False
-        if name in ("", ".", "..") or not stat.S_ISDIR(mode):
-            return False
-    return True
-
-
-def size_of(folder: str) -> int:
-    """Bytes on disk below `folder`; links are not followed, what cannot be read counts nothing."""
-    total, todo = 0, [folder]
-    while todo:
-        try:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(entry.path)
-        except OSError:
-            continue
-    return total
 
 
 def _checked(key: str) -> str:

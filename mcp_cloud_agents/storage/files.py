@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from threading import get_native_id  # differs between threads, and so between processes
 from typing import TYPE_CHECKING
@@ -90,10 +91,17 @@ def sync_folder(path: str) -> None:
 
 
 def read_whole(path: str, *, limit: int = 64 << 20) -> bytes | None:
-    """Content of a file of ours, None when there is none."""
+    """Content of a file of ours, None when there is none.
+
+    Raises:
+        OSError: it is no regular file, or cannot be read.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is no regular file", path)
     with os.fdopen(fd, "rb") as file:
         return file.read(limit)

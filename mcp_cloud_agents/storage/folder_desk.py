@@ -36,6 +36,7 @@ class FolderDesk:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._log = os.open(folder.file("log"), flags, 0o600)
         self._room = log_cap
+        self.left_out_bytes = 0
         self._full = False
         self._progress: Progress | None = None
         self._beaten_at = 0.0
@@ -58,14 +59,13 @@ class FolderDesk:
 
     def log(self, data: bytes) -> None:
         """See the port."""
-        if self._room <= 0:
-            return
-        if len(data) > self._room:
-            data = data[: self._room] + _LOG_LIMIT
-            self._room = 0
-        else:
-            self._room -= len(data)
-        self._append(data)
+        kept, over = data[: self._room], len(data) - self._room
+        self._room -= len(kept)
+        if over > 0:
+            kept += b"" if self.left_out_bytes else _LOG_LIMIT
+            self.left_out_bytes += over
+        if kept:
+            self._append(kept)
 
     def say(self, text: str) -> None:
         """See the port. Not counted against the cap: the end of a job is always told."""

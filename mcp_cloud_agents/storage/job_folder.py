@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+WORKING = ("workspace", "git", "git-setup", "report", "tools")
+"""Folders of a job that are removed once it has ended."""
 _STARTS_WITHIN_S = 60.0
 
 
@@ -195,6 +197,10 @@ class JobFolder:
     def _ended_without_a_word(self, stored: StoredStatus | None) -> JobStatus:
         if stored is None:
             return self._never_started()
+        result = self.result()
+        if result is not None:  # killed between the last word and the state that announces it
+            ended = stored.status.advance(result.state, at=self._written_at(), cause=result.cause)
+            return replace(ended, log_bytes=self._size("log"), heartbeat_at=self._heartbeat())
         rebooted = stored.supervisor.boot_id != boot_id()
         cause = _REBOOT if rebooted else _SUPERVISOR_DIED
         seen_at = self._heartbeat() or stored.status.history[-1][1]
@@ -212,6 +218,9 @@ class JobFolder:
     def _waiting_to_start(self) -> JobStatus:
         created_at = self.spec().created_at
         return JobStatus(state=JobState.QUEUED, history=((JobState.QUEUED, created_at),))
+
+    def _written_at(self) -> float:
+        return os.stat(self.file("result.json")).st_mtime
 
     def _heartbeat(self) -> float | None:
         try:
@@ -235,13 +244,11 @@ class JobFolder:
         raise _corrupt(self.path, f"{name} is missing")
 
     def _read(self, name: str, kind: type[T]) -> T | None:
-        with storage_errors(self.path):
-            data = read_whole(self.file(name))
-        if data is None:
-            return None
         try:
-            return msgspec.json.decode(data, type=kind)
-        except msgspec.MsgspecError as exc:
+            with storage_errors(self.path):
+                data = read_whole(self.file(name))
+            return None if data is None else msgspec.json.decode(data, type=kind)
+        except (msgspec.MsgspecError, OSError) as exc:
             raise _corrupt(self.path, f"{name}: {exc}") from exc
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import JobCorrupt, UnknownJob
 from mcp_cloud_agents.domain.job import JobId
-from mcp_cloud_agents.storage.environments import remove_tree, size_of
-from mcp_cloud_agents.storage.job_folder import JobFolder
+from mcp_cloud_agents.storage.job_folder import WORKING, JobFolder
+from mcp_cloud_agents.storage.trees import remove_tree, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -46,6 +46,7 @@ def remove_old_jobs(
     _remove_leftovers(jobs, now)
     room, removed = keep_gib * _GIB, list[JobId]()
     for job in sorted(_ended(jobs), reverse=True):
+        _remove_working(job.path)
         room -= job.size_bytes
         if (room < 0 or now - job.at > keep_days * _DAY_S) and _remove(jobs, job.path):
             removed.append(JobId(os.path.basename(job.path)))
@@ -67,6 +68,15 @@ def _ended(jobs: str) -> list[_Ended]:
                 changed = max(os.stat(folder.path).st_mtime, _mtime(folder.file("state.json")))
                 found.append(_Ended(changed, folder.path, size_of(folder.path)))
     return found
+
+
+def _remove_working(path: str) -> None:
+    """What a killed supervisor could not remove any more."""
+    left = [os.path.join(path, name) for name in WORKING]
+    if any(map(os.path.isdir, left)):
+        with _held(os.path.join(path, "lock")) as held:
+            for folder in left if held else ():
+                remove_tree(folder)
 
 
 def _mtime(path: str) -> float:

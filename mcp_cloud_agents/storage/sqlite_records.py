@@ -161,7 +161,12 @@ class SqliteRecords:
             self._ready = True
 
     def _create_or_replace(self) -> None:
-        """A damaged file is put aside and the index rebuilt from the job folders."""
+        """A damaged file is put aside and the index rebuilt from the job folders.
+
+        The file is made here because SQLite's own would be readable for everybody; what it puts
+        beside it gets the same mode.
+        """
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
             self._create()
         except sqlite3.DatabaseError as exc:

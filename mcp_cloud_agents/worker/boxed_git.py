@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mcp_cloud_agents.domain.errors import BackendFailed, IsolationUnavailable
@@ -51,8 +52,9 @@ class BoxedGit:
         store: host path of the repository's object store.
         workspace: host folder of the job's tree.
         owner: uid that sandboxed commands have on the host; None: this process's.
-        limits: of each call.
+        limits: of each call; not the job's: tightened ones must not cost it its patch.
         timeout_s: of each call.
+        tick: called about every 50 ms while git works.
     """
 
     sandbox: Sandbox
@@ -62,6 +64,7 @@ class BoxedGit:
     owner: int | None
     limits: Limits = field(default_factory=Limits)
     timeout_s: float = 300.0
+    tick: Callable[[], None] = lambda: None
 
     def prepare(self, object_format: str) -> None:
         """Make the git dir and the empty workspace, owned by whoever works in them."""
@@ -94,7 +97,9 @@ class BoxedGit:
             ("/bin/sh", "-ec", script),
             self._confinement(writable=writable),
             sink=lambda data: said.extend(data[: _SAID_BYTES - len(said)]),
-            watch=Watch(timeout_s=timeout_s or self.timeout_s, disk=(self.git_dir,)),
+            watch=Watch(
+                timeout_s=timeout_s or self.timeout_s, disk=(self.git_dir,), tick=self.tick
+            ),
         )
         if ran.exit_code is None:
             raise IsolationUnavailable(

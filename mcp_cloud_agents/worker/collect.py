@@ -104,7 +104,7 @@ def collect_patch(git: BoxedGit, snapshot: Snapshot, folder: str) -> CollectedPa
         if not (taken.remove or taken.add or taken.refused):
             return CollectedPatch(patch=None, notes=_unread(said))
         return _make(git, snapshot, folder, taken, _unread(said))
-    except (AgentsError, OSError, ValueError) as exc:
+    except (AgentsError, OSError, ValueError, RecursionError, MemoryError) as exc:
         why = exc.message if isinstance(exc, AgentsError) else str(exc)
         return CollectedPatch(patch=None, notes=(f"No patch: {render(why.encode())[:300]}",))
 

@@ -69,6 +69,17 @@ def never_started(tail: tuple[str, ...]) -> Cause:
     )
 
 
+def sandbox_died(tail: tuple[str, ...]) -> Cause:
+    """Somebody else killed the sandbox; what the command did until then is in the log."""
+    return Cause(
+        kind=CauseKind.SANDBOX_DIED,
+        message="The sandbox was killed from outside while the command ran.",
+        hint="Look for what kills processes on this machine (the kernel's log, if memory ran out "
+        "there); then submit the work again.",
+        excerpt=tail,
+    )
+
+
 def no_report(verdict: Verdict, exit_code: int, tail: tuple[str, ...]) -> Cause:
     """The command ended, but no test was reported: never a pass, whatever the exit code."""
     return Cause(

@@ -21,7 +21,7 @@ from mcp_cloud_agents.domain.sandbox import IsolationRecord, Network
 from mcp_cloud_agents.domain.verdict import judge
 from mcp_cloud_agents.storage.environments import EnvironmentFolder
 from mcp_cloud_agents.worker.boxed_git import BoxedGit
-from mcp_cloud_agents.worker.endings import ENDED_EARLY, never_started, no_report
+from mcp_cloud_agents.worker.endings import ENDED_EARLY, never_started, no_report, sandbox_died
 from mcp_cloud_agents.worker.kept import Kept
 from mcp_cloud_agents.worker.restore import restore
 from mcp_cloud_agents.worker.setup import Prepared, Site, prepare
@@ -102,7 +102,7 @@ class Job:
             store=self._places.store(self._spec.snapshot.repository),
             workspace=workspace,
             owner=self._places.owner,
-            limits=self._spec.limits,
+            tick=lambda: self._desk.beat(None),
         )
 
     def _restore(self, git: BoxedGit) -> None:
@@ -152,16 +152,21 @@ class Job:
             patch=kept.patch,
             artifacts=kept.artifacts,
             peak_memory_mib=ran.peak_memory_mib,
-            notes=(*task.notes, *kept.notes),
+            notes=(*task.notes, *kept.notes, *self._log_notes()),
         )
         self._desk.finish(result, cause)
+
+    def _log_notes(self) -> tuple[str, ...]:
+        left_out = self._desk.left_out_bytes
+        limit = f"its limit of {self._spec.limits.log_bytes >> 20} MiB"
+        return (f"The log reached {limit}: {left_out} bytes are left out.",) if left_out else ()
 
     def _cause(self, task: Task, ran: Ran, verdict: Verdict | None) -> Cause | None:
         """Why the job did not do its work; None when it did."""
         if ran.stopped is not None:
             return ENDED_EARLY[ran.stopped](self._spec, task.tail())
         if ran.exit_code is None:
-            return never_started(task.tail())
+            return sandbox_died(task.tail()) if ran.died else never_started(task.tail())
         if verdict is not None and verdict.outcome is not VerdictOutcome.NONE:
             return None
         if verdict is None and ran.exit_code not in _COULD_NOT_RUN:

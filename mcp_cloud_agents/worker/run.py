@@ -31,7 +31,9 @@ class Ran:
     """How a confined command ended."""
 
     exit_code: int | None
-    """128 + n for signal n; None: the command never started."""
+    """128 + n for signal n; None: the command never started, or its sandbox died."""
+    died: bool = False
+    """Whether the sandbox was killed from outside while the command ran."""
     stopped: CauseKind | None
     """TIMEOUT, OOM, DISK or CANCELLED when a limit or a person ended it; None: it ended by itself.
     """
@@ -64,7 +66,7 @@ def run(
     Raises:
         IsolationUnavailable: the sandbox's program is missing.
     """
-    reading, writing = os.pipe2(os.O_CLOEXEC)
+    reading, writing = os.pipe()
     try:
         started_at = time.monotonic()
         try:
@@ -79,6 +81,7 @@ def run(
             exit_code = confined.wait()
         return Ran(
             exit_code=exit_code,
+            died=exit_code is None and stopped is None and confined.died(),
             stopped=stopped or (CauseKind.OOM if confined.oom_killed() else None),
             duration_s=time.monotonic() - started_at,
             peak_memory_mib=watchdog.peak_memory_mib,

@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING
 from mcp_cloud_agents.domain.result import Cause, CauseKind
 from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits, Network
 from mcp_cloud_agents.ports.sandbox import Sandbox
-from mcp_cloud_agents.storage.environments import (
-    EnvironmentFolder,
-    Mark,
-    is_plain_folder,
-    size_of,
-)
+from mcp_cloud_agents.storage.environments import EnvironmentFolder, Mark
 from mcp_cloud_agents.storage.files import storage_errors
+from mcp_cloud_agents.storage.trees import is_plain_folder, size_of
 from mcp_cloud_agents.worker.generated_files import GENERATED, GIVE, KEEP_NEW_FILES, NOTE_FILES
 from mcp_cloud_agents.worker.run import Ran, Watch, run
 from mcp_cloud_agents.worker.setup_failure import Excerpt, explain

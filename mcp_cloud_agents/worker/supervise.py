@@ -16,9 +16,10 @@ from mcp_cloud_agents.domain.errors import AgentsError, NoSpace
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import Cause, CauseKind
 from mcp_cloud_agents.sandbox.choose import choose, drivers
-from mcp_cloud_agents.storage.environments import remove_tree
+from mcp_cloud_agents.storage.job_folder import WORKING
 from mcp_cloud_agents.storage.queue import Ticket
 from mcp_cloud_agents.storage.state_folder import StateFolder
+from mcp_cloud_agents.storage.trees import remove_tree
 from mcp_cloud_agents.worker.housekeeping import tidy
 from mcp_cloud_agents.worker.job import Job
 from mcp_cloud_agents.worker.places import Places
@@ -33,8 +34,6 @@ _log = logging.getLogger(__name__)
 _QUEUE_LOOK_MS = 100
 _SPACE_LOOK_MS, _SPACE_TRIES = 500, 1_200  # ten minutes
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-_WORKING = ("workspace", "git", "git-setup", "report", "tools")
-"""Folders of a job that are removed once it has ended."""
 
 
 def supervise(claim: Claim) -> None:
@@ -83,7 +82,7 @@ def _fail(job: Job, cause: Cause, folder: JobFolder, desk: FolderDesk) -> None:
 
 
 def _clear(folder: JobFolder) -> None:
-    for name in _WORKING:
+    for name in WORKING:
         remove_tree(folder.file(name))
 
 

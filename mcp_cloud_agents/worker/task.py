@@ -79,7 +79,8 @@ class Task:
 
     def tail(self) -> tuple[str, ...]:
         """The last lines of output, rendered."""
-        return tuple(render(bytes(self._tail)).strip("\n").split("\n")[-_EXCERPT_LINES:])
+        lines = render(bytes(self._tail)).split("\n")
+        return tuple([line for line in lines if line.strip()][-_EXCERPT_LINES:])
 
     def close(self) -> None:
         """Let the report folder go."""

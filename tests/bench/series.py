@@ -1,10 +1,10 @@
-"""Measured values of one thing, and side-by-side measuring of several things."""
+"""Measured values of one thing."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -53,22 +53,3 @@ def took_s(work: Callable[[], object]) -> float:
     began_at = time.perf_counter()
     work()
     return time.perf_counter() - began_at
-
-
-def interleaved(
-    rounds: int, measures: Mapping[str, Callable[[], float]], *, warm_up: int = 1
-) -> dict[str, Series]:
-    """Measure all things in each round, every other round backwards.
-
-    Args:
-        rounds: how many values each series gets.
-        measures: by name, what gives one value.
-        warm_up: rounds before, which are not counted.
-    """
-    found = {name: Series() for name in measures}
-    for number in range(-warm_up, rounds):
-        for name in measures if number % 2 else reversed(measures):
-            value = measures[name]()
-            if number >= 0:
-                found[name].add(value)
-    return found

@@ -286,13 +286,16 @@ async def test_artifacts_read_by_name_and_offset(place: Place) -> None:
 async def test_no_name_of_an_artifact_leads_anywhere_else(place: Place, name: str) -> None:
     backend, spec = place.backend(), place.spec("true")
     folder = place.claim(spec)
-    artifacts = Path(folder.file("artifacts"))
+    make_odd_artifacts(Path(folder.file("artifacts")))
+    with pytest.raises(UnknownArtifact):
+        await backend.artifact(spec.id, name, offset=0, limit=9)
+
+
+def make_odd_artifacts(artifacts: Path) -> None:
     artifacts.mkdir()
     (artifacts / "link").symlink_to("../spec.json")
     (artifacts / "dir").mkdir()
     os.mkfifo(artifacts / "pipe")
-    with pytest.raises(UnknownArtifact):
-        await backend.artifact(spec.id, name, offset=0, limit=9)
 
 
 @pytest.mark.parametrize("job_id", [*HOSTILE, "jnothing"])
@@ -338,13 +341,17 @@ async def test_a_damaged_job_is_told_and_no_other_suffers(place: Place) -> None:
     for spec in (bad, good):
         await backend.submit(spec)
         await until(backend, spec.id, ended)
-    for name in ("state.json", "result.json"):
-        Path(place.jobs, bad.id, name).write_bytes(b'{"status": 1')
+    damage(Path(place.jobs, bad.id))
     with pytest.raises(JobCorrupt):
         await backend.status(bad.id)
     with pytest.raises(JobCorrupt):
         await backend.result(bad.id)
     assert (await backend.status(good.id)).state is JobState.SUCCEEDED
+
+
+def damage(folder: Path) -> None:
+    for name in ("state.json", "result.json"):
+        (folder / name).write_bytes(b'{"status": 1')
 
 
 async def test_without_the_isolation_asked_for_nothing_is_stored(place: Place) -> None:

@@ -21,6 +21,7 @@ import pytest
 from mcp_cloud_agents.backends.local.backend import LocalBackend
 from mcp_cloud_agents.backends.local.follow import follow
 from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.delegation.admit import scoped_key
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.delegation.runner import JobRunner
 from mcp_cloud_agents.domain.job import JobSpec, Kind
@@ -58,8 +59,10 @@ def packed(runner: JobRunner, repository: Repository) -> JobSpec:
     """What a submit has made just before it claims."""
     wish = Wish(kind=Kind.COMMAND, command=SUBMIT["command"])
     where = str(repository.path)
-    request = Request(agent="run_in_sandbox", workspace=where, wish=wish, key=f"caller:{KEY}")
-    return runner._packer.pack(request, runner._packer.locate(where))
+    origin = runner._packer.locate(where)
+    key = scoped_key(f"caller:{KEY}", origin)
+    request = Request(agent="run_in_sandbox", workspace=where, wish=wish, key=key)
+    return runner._packer.pack(request, origin)
 
 
 def log_of(wire: Wire, job: str) -> str:

@@ -63,7 +63,7 @@ def inspect(
             text=True,
         )
         assert done.returncode == code, (done.returncode, done.stdout[-2_000:], done.stderr)
-        envelope = json.loads(done.stdout) if done.stdout.strip() else {"result": {}}
+        envelope: dict[str, Any] = json.loads(done.stdout or '{"result": {}}')
         assert "schemaFindings" not in envelope
         return envelope["result"]
 

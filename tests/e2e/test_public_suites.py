@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -121,7 +121,7 @@ def check_out(project: Project, repository: Repository, scratch: Path) -> None:
     repository.git("commit", "-qm", "as published")
 
 
-def job(wire: Wire, *, fresh: bool) -> Mapping[str, object]:
+def job(wire: Wire, *, fresh: bool) -> dict[str, Any]:
     """The envelope of a finished run of the detected tests."""
     answer = wire.call("run_tests_cloud", {"fresh": fresh, "wait_s": 50})
     assert answer["ok"], answer
@@ -131,10 +131,8 @@ def job(wire: Wire, *, fresh: bool) -> Mapping[str, object]:
     return answer
 
 
-def counts_of(answer: Mapping[str, object]) -> Counts:
-    tests = answer["tests"]
-    assert isinstance(tests, dict)
-    counts = tests["counts"]
+def counts_of(answer: dict[str, Any]) -> Counts:
+    counts = answer["tests"]["counts"]
     assert counts["missing"] == 0
     return Counts(**{name: counts[name] for name in Counts.__dataclass_fields__})
 

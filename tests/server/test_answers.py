@@ -121,8 +121,9 @@ async def test_pages_of_an_artifact_join_to_what_its_sha256_names(
     async with house.client(mode) as client:
         while offset < size:
             asked = {"job_id": ran["job_id"], "name": "patch.diff", "offset": offset, "limit": 100}
-            page = (await client.call_tool("get_artifact", asked)).structured_content or {}
-            text = page["content"]
+            page = (await client.call_tool("get_artifact", asked)).structured_content
+            assert page is not None
+            text: str = page["content"]
             data += text.encode() if page["encoding"] == "utf-8" else base64.b64decode(text)
             offset, size = page["next_offset"], page["size"]
     assert hashlib.sha256(data).hexdigest() == ran["patch"]["sha256"]

@@ -149,7 +149,8 @@ async def test_a_listener_hears_of_log_state_and_end(house: House) -> None:
     heard: set[str] = set()
     async with house.client("auto") as client:
         asked = {"command": "sleep 0.3; echo line", "fresh": True}
-        job = (await client.call_tool("run_in_sandbox", asked)).structured_content or {}
+        job = (await client.call_tool("run_in_sandbox", asked)).structured_content
+        assert job is not None
         uris = {f"job://{job['job_id']}{part}" for part in ("", "/log", "/tests", "/patch")}
         with anyio.fail_after(30):
             async with client.listen(resource_subscriptions=sorted(uris)) as events:

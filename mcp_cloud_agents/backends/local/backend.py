@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from mcp_cloud_agents.backends.local.follow import follow
 from mcp_cloud_agents.backends.local.spawn import spawn
-from mcp_cloud_agents.domain.errors import IsolationUnavailable, UnknownArtifact, UnknownJob
+from mcp_cloud_agents.domain.errors import UnknownArtifact, UnknownJob, too_weak
 from mcp_cloud_agents.ports.backend import Bytes
 from mcp_cloud_agents.storage.job_folder import JobFolder
 
@@ -60,10 +60,7 @@ class LocalBackend:
         """See the port."""
         probe = await self.probe()
         if not probe.works or not probe.level.satisfies(spec.isolation):
-            raise IsolationUnavailable(
-                f"No sandbox of level '{spec.isolation}' starts here: {probe.problem}.",
-                hint=probe.remedy,
-            )
+            raise too_weak(spec.isolation, probe.problem, probe.remedy)
         await anyio.to_thread.run_sync(self._start, spec, limiter=self._spawning)
 
     def _start(self, spec: JobSpec) -> None:

@@ -27,7 +27,7 @@ def spawn(folder: JobFolder) -> None:
         BackendFailed: it did not start; calling again is safe.
         NoSpace: the disk is full.
     """
-    reading, writing = os.pipe2(os.O_CLOEXEC)
+    reading, writing = os.pipe()
     try:
         try:
             _first_stage(folder, writing)

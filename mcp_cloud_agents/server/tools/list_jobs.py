@@ -10,7 +10,7 @@ from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from mcp_cloud_agents.delegation.runner import JobRunner
-from mcp_cloud_agents.domain.errors import JobCorrupt, UnknownJob
+from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.ports.records import Record
 from mcp_cloud_agents.server.answers import JobLine, JobsAnswer
 from mcp_cloud_agents.server.arguments import Workspace
@@ -61,7 +61,7 @@ async def job_line(runner: JobRunner, record: Record) -> JobLine:
         state, done = str(view.status.state), view.status.state.done
         if view.result is not None and view.result.verdict is not None:
             verdict = str(view.result.verdict.outcome)
-    except (UnknownJob, JobCorrupt) as exc:
+    except AgentsError as exc:
         state, done = exc.code, True
     return JobLine(
         job_id=spec.id,

@@ -31,7 +31,7 @@ Sends exactly this git worktree (dirty and untracked files included). Answers at
 (cost: 0 USD locally); then call wait_job(job_id, timeout_s=50) until done is true. The answer has \
 exit_code, log, and patch when the command changed files; the checkout itself stays as it is. \
 Dependencies are installed first (with network, cached); the command runs without network. \
-A non-zero exit code is a result, not an error."""
+A non-zero exit code is a result, not an error, but for 126 and 127: no such program."""
 
 
 def add(server: MCPServer[None], front: Front) -> None:

@@ -62,6 +62,16 @@ def test_named_tests_take_the_place_of_discovery(planned: Planned) -> None:
     assert planned(files, wish).command == "python3 -m unittest t.py"
 
 
+@pytest.mark.parametrize("command", ["pytest -q | tee log.txt", "pytest && true", "pytest > a.py"])
+def test_paths_are_refused_where_they_would_mean_something_else(
+    planned: Planned, command: str
+) -> None:
+    wish = Wish(kind=Kind.TESTS, command=command, paths=("test_b.py",))
+    with pytest.raises(InvalidArgument) as caught:
+        planned(PYTEST_TREE, wish)
+    assert "not one call" in caught.value.message
+
+
 def test_a_make_target_over_pytest_reports_by_its_environment(planned: Planned) -> None:
     plan = planned(PYTEST_TREE, Wish(kind=Kind.TESTS, command="make test"))
     assert (plan.command, plan.runner) == ("make test", "pytest")

@@ -45,7 +45,7 @@ say('{"child-'); say('pid": '); say(f'{child}, "more": 1'); say('}\\n')
 _, status = os.waitpid(child, 0)
 say('{"exit-'); say('code": 137}\\n')
 """)
-    assert confined.child_pid in confined.pids()
+    assert confined._init in confined.pids()
     confined.kill()
     assert confined.wait() == 137
     assert confined.pids() == ()
@@ -53,7 +53,7 @@ say('{"exit-'); say('code": 137}\\n')
 
 def test_without_any_line_the_command_never_started(tell: Tell) -> None:
     confined = tell("sys.exit(1)")
-    assert confined.child_pid is None
+    assert confined._init is None
     assert confined.wait() is None
 
 
@@ -73,7 +73,7 @@ def test_a_pid_that_is_no_child_of_it_is_never_killed(tell: Tell) -> None:
         confined = tell(
             "say(f'{{\"child-pid\": {sys.argv[1]}}}\\n'); signal.pause()", str(bystander.pid)
         )
-        assert confined.child_pid is None
+        assert confined._init is None
         confined.kill()
         assert confined.wait() is None
         assert bystander.poll() is None

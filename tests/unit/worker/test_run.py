@@ -46,6 +46,9 @@ class PlainProcess:
     def oom_killed(self) -> bool:
         return self.out_of_memory
 
+    def died(self) -> bool:
+        return False
+
     def wait(self) -> int | None:
         code = self.process.wait(30)
         os.close(self.pidfd)
