@@ -17,15 +17,18 @@ from tests.sandbox_box import PYTHON, Box, Ended, own, readable
 
 DAEMON = """
 import os, signal, sys
+told, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         print("daemon runs", flush=True)
+        os.write(tell, b".")
         signal.pause()
     os._exit(0)
 os.wait()
+os.read(told, 1)
 if sys.argv[1] == "stay":
     signal.pause()
 """

@@ -28,6 +28,7 @@ SCHEMA = JobAnswer.model_json_schema()
 @settings(
     max_examples=150,
     deadline=None,
+    database=None,
     phases=set(Phase) - {Phase.explain},
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_cloud_agents.domain.errors import AgentsError, InvalidArgument, RefusedFiles
@@ -28,6 +28,7 @@ SCHEMA = Answer.model_json_schema()
 LONG: st.SearchStrategy[str] = st.builds(repeated, NASTY, st.sampled_from([1, 10, 1_000]))
 
 
+@settings(deadline=None, database=None)
 @given(text=LONG, chars=st.integers(1, 300))
 def test_a_cut_text_takes_no_more_room_than_it_was_given(text: str, chars: int) -> None:
     for kept in (cut(text, chars), cut_front(text, chars)):
@@ -47,6 +48,7 @@ def test_a_cut_shows_and_keeps_the_side_that_was_asked_for() -> None:
     assert within(["a" * 4, "b" * 4, "c"], 14) == ["aaaa", "bbbb"]
 
 
+@settings(deadline=None, database=None)
 @given(message=LONG, hint=LONG, paths=st.lists(st.tuples(LONG, LONG), max_size=60))
 def test_no_refusal_is_longer_than_an_answer_may_be(
     message: str, hint: str, paths: list[tuple[str, str]]
