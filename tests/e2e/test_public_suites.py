@@ -38,6 +38,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 OWNER = JOB_UID if os.geteuid() == 0 else None
 UNITTEST = re.compile(r"(failures|errors|skipped|expected failures)=(\d+)")
+FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
 RAN = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
 
@@ -94,6 +95,7 @@ def test_a_public_suite_gives_the_counts_of_a_bare_run(
     bare.set_up()
     bare_s, expected = timed(bare.run)
     assert counts_of(done) == counts_of(again) == expected
+    assert failing_in(done) == failing_in(again) == bare.failing
     assert (done["environment"], again["environment"]) == ("built", "cached")
     _log.info(
         "| %s %s | %s | %s | %s | %.1f | %.1f | %.1f |",
@@ -137,10 +139,17 @@ def counts_of(answer: dict[str, Any]) -> Counts:
     return Counts(**{name: counts[name] for name in Counts.__dataclass_fields__})
 
 
+def failing_in(answer: dict[str, Any]) -> set[str]:
+    """Ids of the failing tests; those with one message are one entry, with up to two others."""
+    failures = answer["tests"].get("failures", [])
+    return {test for one in failures for test in (one["id"], *one.get("also", []))}
+
+
 class BareRun:
     """The job's own set-up commands and test command, without sandbox, worker or report plugin."""
 
     def __init__(self, spec: JobSpec, repository: Repository, scratch: Path) -> None:
+        self.failing = set[str]()
         self._spec = spec
         self._scratch = scratch
         self._tree = scratch / "tree"
@@ -169,9 +178,8 @@ class BareRun:
 
     def run(self) -> Counts:
         done = self._shell(self._spec.command, dict(self._spec.setup.run_env))
-        for line in done.stdout.splitlines():
-            if line.startswith("FAILED "):
-                _log.info("bare: %s", line)
+        self.failing = set(FAILED.findall(done.stdout))
+        _log.info("fails in both: %s", sorted(self.failing))
         return counts_in(done.stdout)
 
     def _here(self, text: str) -> str:
