@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -77,7 +78,8 @@ class Steps:
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
         else:
-            target.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                target.unlink()
 
 
 KINDS = ["write", "write", "write", "link", "remove", "touch", "stage", "untrack"]
