@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed, NoSpace, 
 
 TIMEOUT_S = 600.0
 """No git command of ours takes longer, not even the first pack of a large tree on a slow disk."""
+
+PATIENCE_S = 3.0
+"""After this long we look for what may hold git up."""
 
 RAW_ATTRIBUTES = "* -text -filter -ident -working-tree-encoding !diff !merge\n"
 """For info/attributes, which outranks every .gitattributes: bytes stay as they are on disk."""
@@ -38,12 +42,17 @@ PRIVATE_CONFIG: tuple[tuple[str, str], ...] = (
     ("core.compression", "0"),
     ("core.bigFileThreshold", "16m"),
 )
+_RULES = frozenset({".gitignore", ".gitattributes"})
 _AUTHOR = {
     f"GIT_{who}_{key}": value
     for who in ("AUTHOR", "COMMITTER")
     for key, value in (("NAME", "snapshot"), ("EMAIL", "snapshot@invalid"), ("DATE", "@0 +0000"))
 }
 _PRIVATE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+class GitTooSlow(BackendFailed):
+    """A git command took longer than any should; it would again."""
 
 
 class TreeMoved(UnreadableTree):
@@ -85,7 +94,7 @@ class Git:
             stdout=stdout,
             stderr=PIPE,
         )
-        return Running(args[0], process)
+        return Running(args[0], self.cwd, process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,7 @@ class Running:
     """A git command that was started."""
 
     verb: str
+    cwd: str
     process: subprocess.Popen[bytes] = field(repr=False)
 
     def __enter__(self) -> Running:
@@ -107,15 +117,25 @@ class Running:
         """Feed it, wait for it; stdout, stderr and the exit code."""
         given = stdin if self.process.stdin else None
         try:
-            out, err = self.process.communicate(given, timeout=TIMEOUT_S)
+            out, err = self._communicate(given)
         except subprocess.TimeoutExpired as exc:
             self.process.kill()
             self.process.communicate()
-            raise BackendFailed(
+            raise GitTooSlow(
                 f"git {self.verb} took longer than {TIMEOUT_S:.0f} s.",
                 hint="Check the disk that holds the worktree, then call again.",
             ) from exc
         return out or b"", err, self.process.returncode
+
+    def _communicate(self, given: bytes | None) -> tuple[bytes | None, bytes]:
+        try:
+            return self.process.communicate(given, timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            if (path := pipe_for_rules(self.cwd)) is not None:
+                self.process.kill()
+                self.process.communicate()
+                raise _no_rules(path) from None
+        return self.process.communicate(timeout=TIMEOUT_S)
 
     def said_yes(self) -> bool:
         """Whether it succeeded; any failure is a no."""
@@ -137,6 +157,24 @@ def git_program() -> str:
     return found
 
 
+def pipe_for_rules(top: str) -> str | None:
+    """A file of rules below `top` that git waits for, because it is a pipe or a device."""
+    for folder, _, names in os.walk(top):
+        for name in _RULES & set(names):
+            path = os.path.join(folder, name)
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                return os.path.relpath(path, top)
+    return None
+
+
+def _no_rules(path: str) -> UnreadableTree:
+    return UnreadableTree(
+        f"{path} is a pipe or a device, and git waits for it for ever.",
+        hint=f"Remove {path}, or make it a regular file; then call again.",
+    )
+
+
 def user_env(home: str | None = None, config_home: str | None = None) -> dict[str, str]:
     """Environment for reading the user's repository with the user's configuration.
 
@@ -147,6 +185,19 @@ def user_env(home: str | None = None, config_home: str | None = None) -> dict[st
     home = os.path.expanduser("~") if home is None else home
     config_home = os.path.join(home, ".config") if config_home is None else config_home
     return _base() | {"HOME": home, "XDG_CONFIG_HOME": config_home}
+
+
+def config_files(env: Mapping[str, str], git_dir: str, common_dir: str) -> tuple[str, ...]:
+    """Where the configuration of a repository stands (git-config(1), FILES), includes apart."""
+    prefix = os.path.dirname(os.path.dirname(git_program()))
+    return (
+        "/etc/gitconfig",
+        os.path.join(prefix, "etc", "gitconfig"),
+        os.path.join(env["HOME"], ".gitconfig"),
+        os.path.join(env["XDG_CONFIG_HOME"], "git", "config"),
+        os.path.join(common_dir, "config"),
+        os.path.join(git_dir, "config.worktree"),
+    )
 
 
 def private_env(git_dir: str, work_tree: str | None = None) -> dict[str, str]:

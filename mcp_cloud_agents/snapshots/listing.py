@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GITLINK = b"160000"
+LISTING = ("ls-files", "-s", "-t", "-z")
+"""What `entries` reads."""
 
 
 class OnDisk(Enum):

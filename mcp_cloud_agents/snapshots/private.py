@@ -30,6 +30,9 @@ class Memory:
     """sha256 over all that decides the tree besides the files: index, ignore rules, limits."""
     tree: str
     commit: str
+    edited: tuple[tuple[bytes, bytes, bytes], ...]
+    """Path, mode and binary id of files that differ from the private index, which was left as it
+    is."""
     files: int
     warnings: tuple[str, ...]
     untracked_folders: tuple[bytes, ...]
@@ -87,7 +90,7 @@ class PrivateGit:
             return None
 
     def remember(self, memory: Memory) -> None:
-        """Keep the snapshot that the index now stands for."""
+        """Keep the last snapshot."""
         replace_quickly(self._path(_MEMORY), msgspec.json.encode(memory))
 
     def forget(self) -> None:

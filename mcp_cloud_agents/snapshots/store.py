@@ -23,14 +23,23 @@ from mcp_cloud_agents.snapshots.git import (
     PRIVATE_CONFIG,
     RAW_ATTRIBUTES,
     Git,
-    Running,
     private_env,
 )
-from mcp_cloud_agents.storage.files import read_whole, replace_quickly, sync_folder, write_durably
+from mcp_cloud_agents.snapshots.pack_file import pack_file
+from mcp_cloud_agents.snapshots.pack_index import in_packs
+from mcp_cloud_agents.storage.files import (
+    read_whole,
+    replace_quickly,
+    storage_errors,
+    sync_folder,
+    write_durably,
+)
 from mcp_cloud_agents.storage.lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
+
+    from mcp_cloud_agents.snapshots.pack_file import NewObject
 
 _MAX_PACKS = 50
 _CHUNK = 1 << 16
@@ -51,14 +60,48 @@ class Repository:
         """Its object folder, as an alternate for others."""
         return os.path.join(self.path, "objects")
 
+    @property
+    def packs(self) -> str:
+        """The folder of its packs: all of its objects are in packs."""
+        return os.path.join(self.objects, "pack")
+
     def has(self, commit: str) -> bool:
         """Whether the snapshot was stored completely: its ref is written last."""
-        with self.asked(commit) as answer:
-            return answer.said_yes()
+        return self._has_ref(commit) and in_packs(self.packs, bytes.fromhex(commit))
 
-    def asked(self, commit: str) -> Running:
-        """The same as a question that was put, to be answered beside other work."""
-        return self.git.start("rev-parse", "-q", "--verify", f"{_ref(commit)}^{{tree}}")
+    def _has_ref(self, commit: str) -> bool:
+        if os.path.isfile(os.path.join(self.path, *_ref(commit).split("/"))):
+            return True
+        packed = read_whole(os.path.join(self.path, "packed-refs")) or b""
+        return b" %s\n" % _ref(commit).encode() in packed
+
+    def receive(self, objects: Sequence[NewObject], *, commit: str, object_format: str) -> int:
+        """Store a few objects, durably; the caller holds the writer's lock.
+
+        Args:
+            objects: what makes the snapshot of those that are here, the commit included.
+            commit: the snapshot.
+            object_format: of the repository.
+
+        Returns:
+            Bytes of the thin pack that carries them; 0 when the commit was there.
+        """
+        if self.has(commit):
+            return 0
+        pack = pack_file(object_format, objects)
+        path = os.path.join(self.packs, f"pack-{pack.name}")
+        mode = 0o444 & ~self.git.umask
+        with storage_errors(self.path):
+            write_durably(f"{path}.pack", pack.whole, mode=mode)
+            write_durably(f"{path}.idx", pack.index, mode=mode)
+            ref = os.path.join(self.path, *_ref(commit).split("/"))
+            write_durably(ref, f"{commit}\n".encode(), mode=0o666 & ~self.git.umask)
+        self.remember_latest(commit)
+        return len(pack.thin)
+
+    def remember_latest(self, commit: str) -> None:
+        """The next thin pack can be based on this commit."""
+        replace_quickly(os.path.join(self.path, "latest"), commit.encode())
 
 
 class Stores:
@@ -155,19 +198,18 @@ def send(sender: Git, repository: Repository, *, tree: str, commit: str, full: b
     Returns:
         Bytes of the pack stream; 0 when the commit was there.
     """
-    with repository.asked(commit) as there:
-        carrier = None if full else _carrier(sender, repository, tree)
-        if there.said_yes():
-            return 0
+    if repository.has(commit):
+        return 0
+    carrier = None if full else _carrier(sender, repository, tree)
     if carrier is None:
         size = _carry(sender, repository, _revisions(commit), ("--window=0",))
     else:
         revisions = _revisions(carrier.commit, commit, f"^{carrier.base}")
         size = _carry(sender, repository, revisions, ("--thin", "--delta-base-offset"))
     repository.git.run("update-ref", _ref(commit), commit)
-    sync_folder(os.path.join(repository.objects, "pack"))
+    sync_folder(repository.packs)
     sync_folder(os.path.join(repository.path, "refs", "snapshots"))
-    replace_quickly(os.path.join(repository.path, "latest"), commit.encode())
+    repository.remember_latest(commit)
     return size
 
 
@@ -176,7 +218,7 @@ def compact(repository: Repository) -> bool:
 
     Readers that had an old pack open look again when it is gone; git does so by itself.
     """
-    packs = os.listdir(os.path.join(repository.objects, "pack"))
+    packs = os.listdir(repository.packs)
     if sum(name.endswith(".pack") for name in packs) <= _MAX_PACKS:
         return False
     repository.git.run("repack", "-a", "-d", "-q", "--window=0")
@@ -203,15 +245,14 @@ def _revisions(*names: str) -> bytes:
 def _carrier(sender: Git, repository: Repository, tree: str) -> _Carrier | None:
     """A child of the last commit sent, when both sides still have that one."""
     base = (read_whole(os.path.join(repository.path, "latest"), limit=128) or b"").decode()
-    if not _OBJECT.fullmatch(base):
+    if not _OBJECT.fullmatch(base) or not repository.has(base):
         return None
     with (  # side by side: most of a small send is the start of processes
-        repository.asked(base) as there,
         sender.start("cat-file", "-e", f"{base}^{{tree}}") as here,
         sender.start("commit-tree", tree, "-m", "carrier", "-p", base) as child,
     ):
         commit, _, failed = child.finish()
-        if failed or not there.said_yes() or not here.said_yes():
+        if failed or not here.said_yes():
             return None
     return _Carrier(base, commit.decode().strip())
 

@@ -8,14 +8,16 @@ links, screened, and handed to `update-index`.
 
 from __future__ import annotations
 
-import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.snapshots.caveats import caveats
+from mcp_cloud_agents.snapshots.edit import NotAnEdit, Taken, edit
 from mcp_cloud_agents.snapshots.listing import (
     GITLINK,
+    LISTING,
     Disk,
     Entry,
     OnDisk,
@@ -29,77 +31,22 @@ from mcp_cloud_agents.snapshots.listing import (
 from mcp_cloud_agents.snapshots.private import Memory
 from mcp_cloud_agents.snapshots.screen import screen
 from mcp_cloud_agents.snapshots.shortcut import became_nested, holds, only_content
-from mcp_cloud_agents.storage.files import replace_quickly
+from mcp_cloud_agents.storage.files import read_whole, replace_quickly
 
 if TYPE_CHECKING:
-    from mcp_cloud_agents.domain.job import Origin
     from mcp_cloud_agents.snapshots.git import Git
     from mcp_cloud_agents.snapshots.private import PrivateGit
     from mcp_cloud_agents.snapshots.screen import ScreenRules
+    from mcp_cloud_agents.snapshots.theirs import Theirs
 
 _MIB = 1 << 20
-_LISTING = ("ls-files", "-s", "-t", "-z")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Theirs:
-    """What the user's repository says, read once."""
-
-    index: bytes
-    """Output of `ls-files -s -t -z`."""
-    object_format: str
-    head_tree: str | None
-    excludes: bytes
-    """Content of the user's own ignore file (core.excludesFile)."""
-    exclude: bytes
-    """Content of info/exclude."""
-    file_mode: bool
-    """Whether the exec bit on disk means anything."""
-
-    def fingerprint(self, rules: ScreenRules) -> str:
-        """sha256 of all that decides the snapshot besides the files themselves."""
-        digest = hashlib.sha256(repr((rules, self.file_mode)).encode())
-        for part in (self.index, self.exclude, self.excludes):
-            digest.update(b"%d\n" % len(part) + part)
-        return digest.hexdigest()
-
-
-def read_theirs(user: Git, origin: Origin, default_excludes: str) -> Theirs:
-    """Ask the user's git, with the user's configuration; nothing is written."""
-    head = () if origin.base_commit is None else (f"{origin.base_commit}^{{tree}}",)
-    options = r"^core\.(excludesfile|filemode)$"
-    with (
-        user.start(*_LISTING) as listing,
-        user.start("rev-parse", "--show-object-format", *head) as about,
-        user.start("config", "-z", "--type=path", "--get-regexp", options) as settings,
-    ):
-        config, _, _ = settings.finish()
-        object_format, *tree = about.output().decode().split()
-        index = listing.output(strict=True)
-    values = dict(record.split(b"\n", 1) for record in fields(config) if b"\n" in record)
-    named = os.fsdecode(values.get(b"core.excludesfile", os.fsencode(default_excludes)))
-    return Theirs(
-        index=index,
-        object_format=object_format,
-        head_tree=tree[0] if tree else None,
-        excludes=_content(os.path.join(origin.workspace, named)),
-        exclude=_content(os.path.join(origin.common_dir, "info", "exclude")),
-        file_mode=values.get(b"core.filemode", b"true").lower() not in (b"false", b"no", b"0"),
-    )
-
-
-def _content(path: str) -> bytes:
-    """Content of a file of the user, which may be a link (dotfiles often are), or not there."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
+_RULES = ("exclude", "excludes")
+"""Files of the private git dir: of the repository, and of its user."""
 
 
 def take_tree(
     private: PrivateGit, user: Git, theirs: Theirs, rules: ScreenRules, known: Memory | None
-) -> Memory:
+) -> Taken:
     """Bring the private index up to what is on disk and write its tree.
 
     Args:
@@ -107,49 +54,45 @@ def take_tree(
         user: git on the user's repository, at the top of the worktree.
         theirs: what that said.
         rules: what untracked files may be in.
-        known: the last snapshot; the same object comes back when nothing changed since.
+        known: the last snapshot; the same comes back when nothing changed since.
+
+    Returns:
+        The snapshot, for the caller to remember once it is in the store.
 
     Raises:
         RefusedFiles: untracked files may not be sent; nothing was stored.
         UnreadableTree: a path cannot be read, or is a nested repository without a commit.
     """
     fingerprint = theirs.fingerprint(rules)
-    excludes = os.path.join(private.folder, "info", "excludes")
-    replace_quickly(os.path.join(private.folder, "info", "exclude"), theirs.exclude)
-    replace_quickly(excludes, theirs.excludes)
+    exclude, excludes = (os.path.join(private.folder, "info", name) for name in _RULES)
+    for path, content in ((exclude, theirs.exclude), (excludes, theirs.excludes)):
+        if read_whole(path) != content:
+            replace_quickly(path, content)
     if known is not None and became_nested(private.git.cwd, known.untracked_folders):
         private.start_afresh()
         known = None
     mode = "true" if theirs.file_mode else "false"
     settings = (("core.excludesFile", excludes), ("core.fileMode", mode))
     git = replace(private.git, config=(*private.git.config, *settings))
-    with git.start("diff-files", "--raw", "-z", "--ignore-submodules=all") as looking:
-        others = set(fields(git.run("ls-files", "-o", "-z", "--exclude-standard", strict=True)))
+    with (
+        git.start("diff-files", "--raw", "-z", "--ignore-submodules=all") as looking,
+        git.start("ls-files", "-o", "-z", "--exclude-standard") as listing,
+        git.start("cat-file", "--batch", "-z") as reader,
+    ):
+        others = set(fields(listing.output(strict=True)))
         gone, changed = stale(looking.output(strict=True))
-    if known is not None and not (gone or others) and holds(known, fingerprint, git.cwd):
-        if not changed:
-            return known
-        if only_content(known, changed, git.cwd, large=rules.max_file_mib * _MIB):
-            return _with_content(private, git, known, changed)
+        if known is not None and not (gone or others) and holds(known, fingerprint, git.cwd):
+            if not changed and not known.edited:
+                return Taken(known)
+            changed.update(path for path, _, _ in known.edited)
+            if only_content(known, changed, git.cwd, large=rules.max_file_mib * _MIB):
+                with suppress(NotAnEdit):
+                    mode = theirs.file_mode
+                    return edit(known, sorted(changed), git.cwd, file_mode=mode, reader=reader)
     update = _Update(git, theirs, rules)
     plan = update.plan(gone, changed, others)
     private.forget()
-    memory = update.write(plan, user, fingerprint, known.large if known else ())
-    private.remember(memory)
-    return memory
-
-
-def _with_content(private: PrivateGit, git: Git, known: Memory, changed: set[bytes]) -> Memory:
-    """The usual case of a resubmit: no path is listed, parsed or judged again.
-
-    A file that vanishes meanwhile is an error here (no `--remove`), and is looked at afresh.
-    """
-    private.forget()
-    git.run("update-index", "-z", "--stdin", stdin=joined(sorted(changed)), strict=True)
-    tree = _tree(git)
-    memory = replace(known, tree=tree, commit=_commit(git, tree))
-    private.remember(memory)
-    return memory
+    return Taken(update.write(plan, user, fingerprint, known.large if known else ()))
 
 
 def _tree(git: Git) -> str:
@@ -180,8 +123,8 @@ class _Update:
         self._no_object = b"0" * (40 if theirs.object_format == "sha1" else 64)
         self._rules = rules
         self._parsed: dict[bytes, tuple[bytes, Entry]] = {}
-        self._theirs = entries(theirs.index, self._parsed)
-        self._ours = entries(git.run(*_LISTING), self._parsed)
+        self._theirs = entries(theirs.index.listing, self._parsed)
+        self._ours = entries(git.run(*LISTING), self._parsed)
         self._disk = Disk(git.cwd)
 
     def plan(self, gone: set[bytes], changed: set[bytes], others: set[bytes]) -> _Plan:
@@ -233,7 +176,7 @@ class _Update:
         if plan.add:
             how = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             git.run(*how, stdin=joined(sorted(plan.add)), strict=True)
-        with git.start(*_LISTING) as listing:
+        with git.start(*LISTING) as listing:
             tree = _tree(git)
             commit = _commit(git, tree)
             held = entries(listing.output(), self._parsed)
@@ -243,6 +186,7 @@ class _Update:
             fingerprint=fingerprint,
             tree=tree,
             commit=commit,
+            edited=(),
             files=len(held),
             warnings=caveats(user, self._theirs, held, big),
             untracked_folders=self._untracked_folders(held),

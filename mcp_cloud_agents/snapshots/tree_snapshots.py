@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import BackendFailed
 from mcp_cloud_agents.domain.job import Snapshot
-from mcp_cloud_agents.snapshots.git import TreeMoved, user_env
+from mcp_cloud_agents.snapshots.git import GitTooSlow, TreeMoved, user_env
 from mcp_cloud_agents.snapshots.listing import fields
 from mcp_cloud_agents.snapshots.private import PrivateGit
 from mcp_cloud_agents.snapshots.store import Repository, Stores, compact, send
-from mcp_cloud_agents.snapshots.take import read_theirs, take_tree
-from mcp_cloud_agents.snapshots.worktree import locate, user_git
+from mcp_cloud_agents.snapshots.take import take_tree
+from mcp_cloud_agents.snapshots.theirs import TheirReader
+from mcp_cloud_agents.snapshots.worktree import Locator, user_git
 from mcp_cloud_agents.storage.files import storage_errors
 from mcp_cloud_agents.storage.lock import locked
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from mcp_cloud_agents.domain.job import Origin
     from mcp_cloud_agents.snapshots.git import Git
-    from mcp_cloud_agents.snapshots.private import Memory
     from mcp_cloud_agents.snapshots.screen import ScreenRules
+    from mcp_cloud_agents.snapshots.take import Taken
 
 _LOOKS = 3
 """How often a tree is looked at while files change under the look."""
@@ -51,13 +52,15 @@ class GitSnapshots:
         self._state_dir = os.path.realpath(state_dir)
         self._rules = rules
         self._env = user_env(home, config_home)
+        self._locator = Locator(self._env)
+        self._reader = TheirReader(self._env)
         self._caches = os.path.join(self._state_dir, "snapshots")
         repositories = os.path.join(self._state_dir, "repositories")
         self._stores = Stores(repositories, shared=os.geteuid() == 0)
 
     def locate(self, workspace: str) -> Origin:
         """Find the worktree that holds `workspace`; `dirty` is only known after `take`."""
-        return locate(workspace, self._env)
+        return self._locator.locate(workspace)
 
     def take(self, origin: Origin) -> Snapshot:
         """Snapshot the tree as it is on disk and carry it to the store, durably."""
@@ -97,15 +100,15 @@ class GitSnapshots:
                 return self._look(origin, cache, full=False)
             except TreeMoved:
                 continue
+            except GitTooSlow:
+                raise
             except BackendFailed:
                 return self._look(origin, cache, full=True)
         return self._look(origin, cache, full=False)
 
     def _look(self, origin: Origin, cache: str, *, full: bool) -> Snapshot:
         user = user_git(origin.workspace, self._env)
-        theirs = read_theirs(
-            user, origin, os.path.join(self._env["XDG_CONFIG_HOME"], "git", "ignore")
-        )
+        theirs = self._reader.read(user, origin)
         repository = self._stores.of(origin.common_dir, theirs.object_format)
         private = PrivateGit(
             cache,
@@ -117,26 +120,35 @@ class GitSnapshots:
             private.discard()
         private.open()
         known = private.recall()
-        with repository.asked(known.commit if known else "none") as stored:
-            taken = take_tree(private, user, theirs, self._rules, known)
-            there = taken is known and stored.said_yes()
-        sent = 0 if there else self._send(private, repository, taken, full=full)
+        taken = take_tree(private, user, theirs, self._rules, known)
+        sent = self._send(private, repository, taken, full=full)
+        memory = taken.memory
+        if memory != known:
+            private.remember(memory)
         return Snapshot(
             repository=repository.id,
             object_format=theirs.object_format,
-            commit=taken.commit,
-            tree=taken.tree,
-            files=taken.files,
+            commit=memory.commit,
+            tree=memory.tree,
+            files=memory.files,
             sent_bytes=sent,
-            origin=replace(origin, dirty=taken.tree != theirs.head_tree),
-            warnings=taken.warnings,
+            origin=replace(origin, dirty=memory.tree != theirs.head_tree),
+            warnings=memory.warnings,
         )
 
     def _send(
-        self, private: PrivateGit, repository: Repository, taken: Memory, *, full: bool
+        self, private: PrivateGit, repository: Repository, taken: Taken, *, full: bool
     ) -> int:
+        memory = taken.memory
+        if repository.has(memory.commit):
+            return 0
         with self._stores.writing(repository):
-            sent = send(private.git, repository, tree=taken.tree, commit=taken.commit, full=full)
+            if taken.objects:
+                form = private.object_format
+                sent = repository.receive(taken.objects, commit=memory.commit, object_format=form)
+            else:
+                tree, commit = memory.tree, memory.commit
+                sent = send(private.git, repository, tree=tree, commit=commit, full=full)
             if sent and compact(repository):
                 private.tidy()
         return sent

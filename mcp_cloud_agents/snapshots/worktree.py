@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from mcp_cloud_agents.domain.errors import AgentsError, NotAWorktree
 from mcp_cloud_agents.domain.job import Origin
-from mcp_cloud_agents.snapshots.git import SAFE_CONFIG, Git, Running, failure, user_env
+from mcp_cloud_agents.snapshots.git import (
+    SAFE_CONFIG,
+    Git,
+    Running,
+    config_files,
+    failure,
+    user_env,
+)
+from mcp_cloud_agents.snapshots.head import BRANCHES, Head, read_head
+from mcp_cloud_agents.snapshots.kept import Kept, now
 
 _HINT = "Pass the folder of a git worktree as `workspace`, or run `git init` there first."
 _QUESTIONS = (
@@ -28,43 +38,82 @@ def user_git(folder: str, env: dict[str, str]) -> Git:
     return Git(folder, env, (*SAFE_CONFIG, ("safe.directory", "*")))
 
 
-def locate(workspace: str, env: dict[str, str]) -> Origin:
-    """The worktree that holds `workspace`.
+class Locator:
+    """Finds worktrees; what git said of a folder is kept while nothing about it changed.
 
-    `dirty` is True until a snapshot was compared with HEAD: a worktree is never called clean
-    without a look.
-
-    Raises:
-        NotAWorktree: no repository there, a bare one, or the path does not exist.
+    Args:
+        env: environment of the user's git.
     """
-    if not os.path.isdir(workspace) or not os.access(workspace, os.X_OK):
-        raise NotAWorktree(f"{workspace} is not a folder that can be entered.", hint=_HINT)
-    git = user_git(workspace, env)
-    with (
-        git.start("rev-parse", "--verify", "-q", "HEAD^{commit}") as head,
-        git.start("symbolic-ref", "-q", "--short", "HEAD") as name,
-    ):
-        git_dir, common_dir, top = _folders(git, workspace)
-        commit, branch = _answer(head), _answer(name)
-    return Origin(
-        workspace=top,
-        git_dir=git_dir,
-        common_dir=common_dir,
-        base_commit=commit,
-        branch=branch,
-        dirty=True,
-    )
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._env = env
+        self._known: Kept[_Folders] = Kept()
+
+    def locate(self, workspace: str) -> Origin:
+        """The worktree that holds `workspace`.
+
+        `dirty` is True until a snapshot was compared with HEAD: a worktree is never called clean
+        without a look.
+
+        Raises:
+            NotAWorktree: no repository there, a bare one, or the path does not exist.
+        """
+        if not os.path.isdir(workspace) or not os.access(workspace, os.X_OK):
+            raise NotAWorktree(f"{workspace} is not a folder that can be entered.", hint=_HINT)
+        folders = self._known.get(workspace)
+        head = read_head(folders.git_dir, folders.common_dir) if folders else None
+        if folders is None or head is None:
+            folders, head = self._ask(workspace)
+        return Origin(
+            workspace=folders.top,
+            git_dir=folders.git_dir,
+            common_dir=folders.common_dir,
+            base_commit=head.commit,
+            branch=head.branch,
+            dirty=True,
+        )
+
+    def _ask(self, workspace: str) -> tuple[_Folders, Head]:
+        git = user_git(workspace, self._env)
+        asked_at = now()
+        with (
+            git.start("rev-parse", "--verify", "-q", "HEAD^{commit}") as head,
+            git.start("symbolic-ref", "-q", "HEAD") as name,
+        ):
+            folders = _folders(git, workspace)
+            commit, ref = _answer(head), _answer(name)
+        self._known.put(workspace, folders, self._files(workspace, folders), asked_at=asked_at)
+        return folders, Head(commit, ref.removeprefix(BRANCHES) if ref else None)
+
+    def _files(self, workspace: str, folders: _Folders) -> list[str]:
+        """All that git looks at to find a repository (git-rev-parse(1), --show-toplevel)."""
+        at: str = os.path.realpath(workspace)
+        files = [workspace, *config_files(self._env, folders.git_dir, folders.common_dir)]
+        while True:
+            files += (os.path.join(at, ".git"), os.path.join(at, "HEAD"))
+            if at in (folders.top, os.path.dirname(at)):
+                return files
+            at = os.path.dirname(at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """Real paths."""
+
+    git_dir: str
+    common_dir: str
+    top: str
 
 
 def top_of(folder: str) -> str | None:
     """The top of the worktree that holds `folder`, or None where there is none."""
     try:
-        return locate(folder, user_env()).workspace
+        return Locator(user_env()).locate(folder).workspace
     except AgentsError:
         return None
 
 
-def _folders(git: Git, workspace: str) -> tuple[str, str, str]:
+def _folders(git: Git, workspace: str) -> _Folders:
     out, err, code = git.start("rev-parse", *_QUESTIONS).finish()
     answers = out.split(b"\n")[:-1]
     if answers[:1] == [b"true"]:
@@ -82,7 +131,7 @@ def _folders(git: Git, workspace: str) -> tuple[str, str, str]:
             f"The path of {workspace!a} holds a line break or is not UTF-8.",
             hint="Move the worktree to a folder with a plain name.",
         ) from None
-    return git_dir, common_dir, top
+    return _Folders(git_dir, common_dir, top)
 
 
 def _answer(asked: Running) -> str | None:

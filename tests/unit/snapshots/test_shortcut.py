@@ -124,3 +124,50 @@ def test_a_tracked_file_that_is_ignored_comes_back(repo: Worktree, edited: tuple
     assert "dir/kept.log" not in repo.held(repo.take())
     repo.write({"dir/kept.log": START["dir/kept.log"], **dict.fromkeys(edited, "edited\n")})
     assert repo.held(repo.take()).keys() == repo.held(first).keys()
+
+
+def test_many_edits_one_after_another_send_little_each(repo: Worktree) -> None:
+    names = [f"d{number % 7}/f{number}" for number in range(60)]
+    repo.commit({name: f"{name}\n" * 200 for name in names})
+    snapshots = repo.snapshots()
+    snapshots.take(snapshots.locate(str(repo.top)))
+    for name in names:
+        repo.write({name: f"{name}\n" * 100 + "edited\n" + f"{name}\n" * 100})
+        taken = snapshots.take(snapshots.locate(str(repo.top)))
+        assert 0 < taken.sent_bytes < 1_024
+        assert repo.texts(taken)[name].count("edited") == 1
+    repo.git("fsck", "--strict", cwd=next((repo.state / "repositories").glob("*.git")))
+
+
+def test_an_edit_that_is_taken_back_sends_nothing(repo: Worktree) -> None:
+    repo.commit(START)
+    first = repo.take()
+    for _ in range(2):
+        repo.write({"a": "edited\n"})
+        assert repo.texts(repo.take())["a"] == "edited\n"
+        repo.write({"a": START["a"]})
+        again = repo.take()
+        assert (again.commit, again.sent_bytes) == (first.commit, 0)
+
+
+def test_an_edit_after_the_store_was_cleaned_up_is_sent_whole(repo: Worktree) -> None:
+    repo.commit(START)
+    repo.take()
+    repo.write({"a": "edited\n"})
+    repo.take()
+    shutil.rmtree(repo.state / "repositories")
+    assert repo.texts(repo.take())["a"] == "edited\n"
+    repo.write({"a": "edited again\n"})
+    assert repo.texts(repo.take())["dir/b"] == START["dir/b"]
+
+
+def test_a_link_and_an_exec_bit_are_edits_too(repo: Worktree) -> None:
+    repo.commit(START)
+    (repo.top / "to").symlink_to("a")
+    repo.git("add", "to")
+    repo.take()
+    (repo.top / "to").unlink()
+    (repo.top / "to").symlink_to("c.sh")
+    (repo.top / "c.sh").chmod(0o755)
+    held = repo.held(repo.take())
+    assert (held["to"], held["c.sh"]) == (("120000", b"c.sh"), ("100755", b"c\n"))

@@ -250,6 +250,15 @@ def test_fifos_and_sockets_are_passed_over(repo: Worktree) -> None:
     assert repo.texts(repo.take()) == {"a": "1"}
 
 
+@pytest.mark.parametrize("name", [".gitignore", "deep/.gitignore"])
+def test_a_pipe_for_ignore_rules_is_named(repo: Worktree, name: str) -> None:
+    repo.commit({"a": "1", "deep/b": "1"})
+    os.mkfifo(repo.top / name)
+    with pytest.raises(UnreadableTree) as caught:
+        repo.take()
+    assert caught.value.message == f"{name} is a pipe or a device, and git waits for it for ever."
+
+
 def test_without_file_mode_the_users_index_tells_the_exec_bit(repo: Worktree) -> None:
     repo.write({"run": "1", "text": "1"})
     repo.git("config", "core.fileMode", "false")
