@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from pathlib import Path
 
 from tests.e2e.wire import Repository, a_repository
@@ -29,7 +31,16 @@ def large_repository(folder: Path, files: int) -> Repository:
         for _ in range(_EDITS):
             edit(repository, random_of.randrange(files), f"# edit {random_of.random()}")
         _commit(repository, f"edit {number}")
+    _age(repository, files)
     return repository
+
+
+def _age(repository: Repository, files: int) -> None:
+    """An hour old, as most files of a tree are: git reads those of this second again and again."""
+    then = time.time() - 3_600
+    for number in range(files):
+        os.utime(repository.path / name_of(number), (then, then))
+    repository.git("status", "--porcelain")
 
 
 def name_of(number: int) -> str:
