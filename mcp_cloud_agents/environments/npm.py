@@ -24,6 +24,9 @@ _WRITABLE = (".cache", ".vite", ".vite-temp")
 """Folders below node_modules that jest, babel, vite and vitest write to while tests run."""
 _OPTIONS = "--no-audit --no-fund"
 _MAX_NESTED = 100
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+"""The system's store. A node that is not the distribution's (nvm, volta) has one of its own, and
+would not trust the certificate of an organisation's mirror."""
 
 
 def wanted() -> Want:
@@ -50,6 +53,7 @@ def detect(tree: Tree) -> Part | None:
         setup_env=(
             ("npm_config_cache", f"{CACHE}/npm"),
             ("npm_config_progress", "false"),
+            ("NODE_EXTRA_CA_CERTS", _CERTIFICATES),
             ("npm_config_fetch_retry_mintimeout", "1000"),  # its 10 s make a dead mirror cost 70 s
         ),
         run_env=(("npm_config_offline", "true"),),

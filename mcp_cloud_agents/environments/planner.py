@@ -17,6 +17,7 @@ from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.environments import detect, toolchains
 from mcp_cloud_agents.ports.planner import Plan
 from mcp_cloud_agents.runners.detect import DETECTION_FILES, RUNNERS, choose
+from mcp_cloud_agents.runners.selection import selected
 from mcp_cloud_agents.runners.shell import calls
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.snapshots import Snapshots
 
 _FILE_BYTES = 8 << 20
+_SMALL_BYTES = 1 << 20
 _ALL_TESTS = re.compile(r" \./\.\.\.$| discover\b.*$")
 """How a command says "all": go's package pattern, unittest's discovery."""
 
@@ -61,13 +63,15 @@ class TreePlanner:
     def plan(self, snapshot: Snapshot, wish: Wish) -> Plan:
         """See the port."""
         names = self._snapshots.names(snapshot)
-        config = self._config(snapshot)
-        files = self._snapshots.read(snapshot, sorted(DETECTION_FILES), limit_bytes=1 << 20)
+        read = _Reader(self._snapshots, snapshot)
+        first = read([FILE, *sorted(DETECTION_FILES | detect.DETECTION_FILES)])
+        config = _config(first.get(FILE))
+        files = {
+            name: data
+            for name, data in first.items()
+            if name in DETECTION_FILES and len(data) <= _SMALL_BYTES
+        }
         command, runner = _command(wish, config, names, files)
-
-        def read(paths: Sequence[str]) -> Mapping[str, bytes]:
-            return self._snapshots.read(snapshot, paths, limit_bytes=_FILE_BYTES)
-
         tree = detect.gather(names, read, declared=config.setup, identity=snapshot.tree)
         setup = self._setup(snapshot, tree, config, runner)
         usual = choose(None, names, files).runner
@@ -89,15 +93,33 @@ class TreePlanner:
             setup_env=self._setup_env,
         )
 
-    def _config(self, snapshot: Snapshot) -> RepositoryConfig:
-        data = self._snapshots.read(snapshot, [FILE], limit_bytes=1 << 20).get(FILE)
-        return parse_repository_config(data, runners=RUNNERS) if data else RepositoryConfig()
-
     def _limited(self, config: RepositoryConfig, wish: Wish) -> Limits:
         asked = self._limits
         if wish.timeout_s is not None:
             asked = replace(asked, timeout_s=wish.timeout_s)
         return config.tighten(asked)
+
+
+class _Reader:
+    """Reads files of a snapshot, each one once: a read is two processes of git."""
+
+    def __init__(self, snapshots: Snapshots, snapshot: Snapshot) -> None:
+        self._snapshots = snapshots
+        self._snapshot = snapshot
+        self._known: dict[str, bytes | None] = {}
+
+    def __call__(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """Content of those paths that are regular files and not too large."""
+        if missing := [path for path in paths if path not in self._known]:
+            found = self._snapshots.read(self._snapshot, missing, limit_bytes=_FILE_BYTES)
+            self._known.update((path, found.get(path)) for path in missing)
+        return {path: data for path in paths if (data := self._known[path]) is not None}
+
+
+def _config(data: bytes | None) -> RepositoryConfig:
+    if not data or len(data) > _SMALL_BYTES:
+        return RepositoryConfig()
+    return parse_repository_config(data, runners=RUNNERS)
 
 
 def _command(
@@ -114,7 +136,7 @@ def _command(
             hint="Pass command, for example 'pytest -q', or write [tests] command and runner "
             f"into {FILE}. For a command without test reports use run_in_sandbox.",
         )
-    return _with_paths(choice.command, wish.paths), runner
+    return _with_paths(choice.command, wish.paths, runner, names), runner
 
 
 def _same_languages(tree: Tree, runner: str | None) -> bool:
@@ -130,7 +152,7 @@ def _by_environment(names: frozenset[str], files: Mapping[str, bytes]) -> str | 
     return usual if usual == "pytest" else None
 
 
-def _with_paths(command: str, paths: tuple[str, ...]) -> str:
+def _with_paths(command: str, paths: tuple[str, ...], runner: str, names: frozenset[str]) -> str:
     """The command for these tests only: they take the place of what means all tests."""
     if not paths:
         return command
@@ -141,4 +163,4 @@ def _with_paths(command: str, paths: tuple[str, ...]) -> str:
             hint="Write the tests into command itself, and leave paths out.",
         )
     kept = _ALL_TESTS.sub("", command)
-    return f"{kept} {shlex.join(paths)}"
+    return f"{kept} {shlex.join(selected(runner, command, paths, names))}"

@@ -12,7 +12,9 @@ from mcp_cloud_agents.environments.tree import table
 if TYPE_CHECKING:
     from mcp_cloud_agents.environments.tree import Tree
 
-_POETRY = "uv tool run 'poetry>=2,<3'"
+# Poetry looks into a bundle of its own; the system's store also has an organisation's certificate.
+_TRUST = 'REQUESTS_CA_BUNDLE="${REQUESTS_CA_BUNDLE-$SSL_CERT_FILE}"'
+_POETRY = f"{_TRUST} uv tool run 'poetry>=2,<3'"
 
 
 def detect(tree: Tree) -> Installation | None:

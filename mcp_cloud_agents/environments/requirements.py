@@ -11,21 +11,36 @@ if TYPE_CHECKING:
 
 _MAIN = ("requirements.txt", "requirements/requirements.txt", "requirements/base.txt",
          "requirements/main.txt")  # fmt: skip
+
+
+def _names(*kinds: str) -> tuple[str, ...]:
+    return (
+        *(f"requirements{mark}{kind}.txt" for mark in "-_." for kind in kinds),
+        *(f"{kind}{mark}requirements.txt" for mark in "-_" for kind in kinds),
+        *(f"requirements/{kind}.txt" for kind in kinds),
+    )
+
+
 _FOR_TESTS = (
-    *(f"requirements{mark}{kind}.txt" for mark in "-_." for kind in ("dev", "test", "tests")),
-    *(f"{kind}{mark}requirements.txt" for mark in "-_" for kind in ("dev", "test", "tests")),
-    *(f"requirements/{kind}.txt" for kind in ("dev", "test", "tests", "testing", "development")),
-    *(f"tests/requirements{kind}.txt" for kind in ("", "-dev", "-test")),
+    *_names("test", "tests", "testing"),
+    *(f"tests/requirements{kind}.txt" for kind in ("", "-test")),
     "test/requirements.txt",
 )
-CANDIDATES = (*_MAIN, *_FOR_TESTS)
+_FOR_DEVELOPERS = (*_names("dev", "development"), "tests/requirements-dev.txt")
+CANDIDATES = (*_MAIN, *_FOR_TESTS, *_FOR_DEVELOPERS)
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*([^\s#]+)", re.MULTILINE)
 
 
 def chosen(tree: Tree) -> tuple[str, ...]:
-    """The files to install, the main one first."""
-    main = next((name for name in _MAIN if tree.has(name)), None)
-    return (*([main] if main else []), *(name for name in _FOR_TESTS if tree.has(name)))
+    """The files to install, the main one first.
+
+    A developer's file counts only where none is for tests: it holds linters and builders of
+    documentation, and in some projects other versions (heads of repositories) than those that the
+    tests are meant for.
+    """
+    main = [name for name in _MAIN if tree.has(name)][:1]
+    tests = [name for name in _FOR_TESTS if tree.has(name)]
+    return (*main, *(tests or (name for name in _FOR_DEVELOPERS if tree.has(name))))
 
 
 def included(tree: Tree, name: str) -> tuple[str, ...]:

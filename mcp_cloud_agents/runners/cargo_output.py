@@ -24,9 +24,21 @@ _DIED = re.compile(r"^\s*process didn't exit successfully: .*\((?P<how>signal: [
 _RESULT = re.compile(r"^test result: ")
 _LIST = re.compile(r"^failures:$")
 _ERROR = re.compile(r"^error(?:\[E\d+\])?: ")
+_BROKEN = re.compile(
+    r"^error: could not compile `(?P<crate>[^`]{1,200})`(?: \((?P<target>[^)]{1,200})\))?"
+)
 _DOC = "doc-tests"
 _KEPT_LINES = 60
+_MAX_BROKEN = 1_000
 _KEPT_TOTAL = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenTarget:
+    """A target that does not compile; `output` are the compiler's errors."""
+
+    id: str
+    output: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -44,6 +56,7 @@ class CargoOutput:
 
     def __init__(self) -> None:
         self.tests: dict[str, RustTest] = {}
+        self.broken: list[BrokenTarget] = []
         self.blocks = 0
         self.overflowed = False
         self.died = ""
@@ -53,6 +66,7 @@ class CargoOutput:
         self._crate, self._source = "", ""
         self._open: RustTest | None = None
         self._errors: list[str] = []
+        self._compiler: list[str] = []
         self._room = _KEPT_TOTAL
         self._takers: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], None]], ...] = (
             (_TARGET, self._begin),
@@ -63,6 +77,7 @@ class CargoOutput:
             (_TEST, self._test),
             (_LIST, self._list),
             (_DIED, self._died),
+            (_BROKEN, self._target_broken),
         )
 
     def feed(self, data: bytes) -> bytes:
@@ -99,8 +114,17 @@ class CargoOutput:
                 return
         if self._open is not None:
             self._keep(self._open, line)
-        elif _ERROR.match(line) and len(self._errors) < 20:
+        elif self.blocks == self._results:  # between blocks: what a test prints is none of it
+            self._compilers(line)
+
+    def _compilers(self, line: str) -> None:
+        """Errors of the compiler, each up to the empty line behind it."""
+        is_error = _ERROR.match(line) is not None
+        if is_error and len(self._errors) < 20:
             self._errors.append(line)
+        goes_on = bool(self._compiler) and self._compiler[-1] != ""
+        if (is_error or goes_on) and len(self._compiler) < _KEPT_LINES:
+            self._compiler.append(line)
 
     def _running(self, found: re.Match[str]) -> None:
         self.blocks += 1
@@ -120,6 +144,15 @@ class CargoOutput:
 
     def _died(self, found: re.Match[str]) -> None:
         self.died = found["how"]
+
+    def _target_broken(self, found: re.Match[str]) -> None:
+        if self.blocks != self._results:
+            return
+        target = f"{found['crate']} {found['target'] or ''}".strip()
+        output = tuple(line for line in self._compiler if line) or (found[0],)
+        if len(self.broken) < _MAX_BROKEN:
+            self.broken.append(BrokenTarget(target, output))
+        self._compiler = []
 
     def _begin(self, target: re.Match[str]) -> None:
         groups = target.groupdict()

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mcp_cloud_agents.domain.result import FailureKind, Outcome, TestCase, TestReport
 from mcp_cloud_agents.runners import junit, node, untrusted
-from mcp_cloud_agents.runners.runner import Inside, Instrumented
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from mcp_cloud_agents.runners.runner import LogFilter, ReportFolder, Tool
+    from mcp_cloud_agents.runners.runner import ReportFolder
 
 _FILE = "jest.json"
 _MAX_BYTES = 32 << 20
@@ -51,36 +48,13 @@ class _Report:
     wasInterrupted: bool = False
 
 
-class JestRunner:
+class JestRunner(node.NodeRunner):
     """See `runner.Runner`."""
 
     name = "jest"
-
-    def __init__(self, inside: Inside | None = None) -> None:
-        self._inside = inside or Inside()
-
-    def recognises(self, command: str, files: Mapping[str, bytes]) -> bool:
-        """`jest` through any launcher, or a script that ends in it."""
-        return node.recognises(self.name, command, files)
-
-    def detect(self, names: frozenset[str], files: Mapping[str, bytes]) -> str | None:
-        """A test script that ends in jest, or jest among the dependencies."""
-        del names
-        return node.detect(self.name, "npx jest", files)
-
-    def instrument(self, command: str) -> Instrumented:
-        """Arguments for the JSON report; what people read still goes to the output."""
-        written = f"{self._inside.report}/{_FILE}"
-        arguments = f"--ci --json --outputFile={written} --testLocationInResults"
-        return node.instrument(self.name, command, arguments, frozenset())
-
-    def tools(self) -> tuple[Tool, ...]:
-        """None: jest writes the report itself."""
-        return ()
-
-    def log_filter(self) -> LogFilter | None:
-        """None: jest reports to a file."""
-        return None
+    usual = "npx jest"
+    arguments = f"--ci --json --outputFile={{report}}/{_FILE} --testLocationInResults"
+    """What people read still goes to the output."""
 
     def read(self, report: ReportFolder) -> TestReport:
         """The JSON report; jest writes it at the very end."""
@@ -90,8 +64,8 @@ class JestRunner:
         if len(data) > _MAX_BYTES:
             return TestReport(problem=f"The report is larger than {_MAX_BYTES >> 20} MiB.")
         try:
-            told = msgspec.json.decode(data, type=_Report)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            told = node.decode(data, _Report)
+        except node.UNREADABLE as exc:
             return TestReport(
                 problem=f"The report cannot be read: {untrusted.name(str(exc))[:200]}"
             )
@@ -131,7 +105,8 @@ class JestRunner:
         )
 
     def _not_loaded(self, file: _File, title: str, path: str | None) -> TestCase:
-        place = untrusted.first_frame(file.message, node.FRAMES, tree=self._inside.tree)
+        root = node.root_of(file.name, file.message) if path else ""
+        place = untrusted.first_frame(file.message, node.FRAMES, tree=self._inside.tree, base=root)
         told = [line.strip() for line in untrusted.lines(file.message)]
         reasons = [line for line in told if line and not line.startswith("●")]
         return TestCase(

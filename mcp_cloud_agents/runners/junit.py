@@ -5,6 +5,7 @@ The counts a suite claims are never looked at; the cases are counted.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.result import TestCase
 
 MAX_BYTES = 32 << 20
+_REFERENCE = re.compile(rb"&#(?:[xX](?P<hex>[0-9a-fA-F]{1,8})|(?P<decimal>[0-9]{1,10}));")
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xed[\xa0-\xbf][\x80-\xbf]")
+_COLOUR = re.compile(r"(?:#x1B)?\[\d{1,3}(?:;\d{1,3})*m(?!\])")
+"""A terminal's colour: XML cannot hold the escape character that it begins with."""
 _OUTCOMES = {"skipped": Outcome.SKIPPED, "failure": Outcome.FAILED, "error": Outcome.ERROR}
 
 
@@ -50,7 +55,18 @@ class Document:
 
 
 def parse(data: bytes) -> Document:
-    """Read a JUnit file; whatever is wrong with it becomes `problem`."""
+    """Read a JUnit file; whatever is wrong with it becomes `problem`.
+
+    Some runners write characters that XML does not have, and one odd message must not hide all
+    other tests: such a file is read once more with these replaced.
+    """
+    document = _parse(data)
+    if document.problem and (mended := _mended(data)) != data:
+        document = _parse(mended)
+    return document
+
+
+def _parse(data: bytes) -> Document:
     if len(data) > MAX_BYTES:
         return Document(problem=f"The report is larger than {MAX_BYTES >> 20} MiB.")
     # Imported here: lxml takes 60 ms, and the server's start must not pay for it.
@@ -105,6 +121,17 @@ def worst(cases: Sequence[TestCase]) -> tuple[TestCase, ...]:
     return tuple(kept.values())
 
 
+def _mended(data: bytes) -> bytes:
+    return _NOT_TEXT.sub(b"?", _REFERENCE.sub(_allowed, data))
+
+
+def _allowed(reference: re.Match[bytes]) -> bytes:
+    """The reference, or that of U+FFFD where XML has no such character."""
+    code = int(reference["hex"], 16) if reference["hex"] else int(reference["decimal"])
+    text = code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD
+    return reference[0] if text or 0x10000 <= code <= 0x10FFFF else b"&#xFFFD;"
+
+
 def _entries(root: Any) -> Iterator[Entry]:
     for case in root._elem.iter("testcase"):
         name, file = case.get("name") or "", case.get("file") or ""
@@ -117,8 +144,8 @@ def _entries(root: Any) -> Iterator[Entry]:
             line=int(line) if line.isascii() and line.isdigit() and len(line) < 10 else None,
             time=case.get("time") or "",
             outcome=outcome,
-            message="" if result is None else result.get("message") or "",
-            text="" if result is None else result.text or "",
+            message="" if result is None else _COLOUR.sub("", result.get("message") or ""),
+            text="" if result is None else _COLOUR.sub("", result.text or ""),
             type="" if result is None else result.get("type") or "",
         )
 

@@ -106,6 +106,8 @@ class _Reading:
         self._base = told.roots[-1] if told.roots else ""
         self._cwd = told.folders[-1] if told.folders else ""
         self._ids: dict[tuple[str, str], str] = {}
+        self._known = set[str]()
+        self._files: dict[str, str | None] = {}
         self._frames: dict[tuple[str, str], tuple[str, int]] = {}
         for step in told.steps:
             self._learn(step)
@@ -113,15 +115,20 @@ class _Reading:
             self._ids.setdefault(_mangled(test), test)
 
     def steps(self) -> list[events.Event]:
-        """What became of each test; reruns are no outcome."""
-        return [step for step in self._told.steps if step.outcome != "rerun"]
+        """What may say more than the JUnit file: reruns are no outcome, and a pass is the least."""
+        return [
+            step
+            for step in self._told.steps
+            if step.outcome != "rerun" and (step.outcome != "passed" or step.id not in self._known)
+        ]
 
     def from_entry(self, entry: junit.Entry) -> TestCase:
         """A case of the JUnit file, under pytest's own id."""
         test = self._ids.get((entry.classname, entry.name)) or _node_id(entry)
+        self._known.add(test)
         collection = not entry.classname and entry.message == "collection failure"
-        text = untrusted.lines(entry.text)
         bad = entry.outcome in (Outcome.FAILED, Outcome.ERROR)
+        text = untrusted.lines(entry.text) if bad or collection else []
         place = self._place(test, entry) if bad else None
         message = _last_error(text) if collection else entry.message
         return TestCase(
@@ -141,7 +148,7 @@ class _Reading:
         own = Outcome.FAILED if step.phase in ("call", events.CRASHED) else Outcome.ERROR
         outcome = _OUTCOMES.get(step.outcome, own)
         bad = outcome in (Outcome.FAILED, Outcome.ERROR)
-        text = untrusted.lines(step.message)
+        text = untrusted.lines(step.message) if bad or collection else []
         place = self._frames.get((test, step.phase))
         if place is None and bad:
             place = self._first_frame(step.message)
@@ -177,7 +184,9 @@ class _Reading:
         return untrusted.first_frame(text, python_frames.PATTERNS, tree=self._tree, base=self._cwd)
 
     def _inside(self, path: str) -> str | None:
-        return untrusted.inside(path, tree=self._tree, base=self._base)
+        if path not in self._files:
+            self._files[path] = untrusted.inside(path, tree=self._tree, base=self._base)
+        return self._files[path]
 
 
 def _mangled(test: str) -> tuple[str, str]:

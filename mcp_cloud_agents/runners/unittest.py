@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.result import FailureKind, Outcome, TestCase, TestReport
@@ -19,6 +21,8 @@ _JUNIT = "junit.xml"
 _TEST_FILE = re.compile(r"(?:^|/)test[^/]*\.py$")
 _PROJECTS = {"pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile"}
 _OTHERS = {"package.json", "go.mod", "Cargo.toml"}
+_SUBTEST_SAID, _SUB_CHARS = "subTest ", 200
+_SUBTEST = re.compile(r"(?P<test>\w+) (?P<sub>[\[(].*)", re.DOTALL)
 _NOT_LOADED = "unittest.loader._FailedTest."
 
 
@@ -81,14 +85,15 @@ class UnittestRunner:
         if data is None:
             return TestReport(problem="unittest left no report")
         document = junit.parse(data)
-        cases = junit.worst([self._case(entry) for entry in document.entries])
+        cases = _folded([self._case(entry) for entry in document.entries])
         return TestReport(cases=cases, complete=not document.problem, problem=document.problem)
 
     def _case(self, entry: junit.Entry) -> TestCase:
         bad = entry.outcome in (Outcome.FAILED, Outcome.ERROR)
         place = untrusted.first_frame(entry.text, python_frames.PATTERNS, tree=self._inside.tree)
         file = untrusted.inside(entry.file, tree=self._inside.tree)
-        test = f"{entry.classname}.{entry.name}".strip(".")
+        name, sub = _split(entry)
+        test = f"{entry.classname}.{name}".strip(".")
         not_loaded = bad and test.startswith(_NOT_LOADED)
         text = untrusted.lines(entry.text)
         return TestCase(
@@ -98,9 +103,32 @@ class UnittestRunner:
             file=place[0] if bad and place else file,
             line=(place[1] if place else entry.line) if bad else None,
             kind=_kind(entry, not_loaded=not_loaded) if bad else None,
-            message=untrusted.message(text[-1] if not_loaded else entry.titled),
+            message=untrusted.message(sub + (text[-1] if not_loaded else entry.titled)),
             details=untrusted.around(text, r"\w*Error\b") if bad else (),
         )
+
+
+def _split(entry: junit.Entry) -> tuple[str, str]:
+    """The test's name, and what to say first of the subtest; `setUpClass (T)` is no subtest.
+
+    xmlrunner reports a subtest that fails or skips as a test of its own, `test_x [message] (i=1)`,
+    and says nothing of one that passes.
+    """
+    found = _SUBTEST.match(entry.name) if entry.classname else None
+    if found is None:
+        return entry.name, ""
+    return found["test"], f"{_SUBTEST_SAID}{found['sub'][:_SUB_CHARS]}: "
+
+
+def _folded(cases: list[TestCase]) -> tuple[TestCase, ...]:
+    """One case a test, as unittest counts them: the worst, saying how many subtests are as bad."""
+    many = Counter((case.id, case.outcome) for case in cases)
+    return tuple(
+        replace(case, message=f"{case.message} (and {more} more of its subtests)")
+        if (more := many[case.id, case.outcome] - 1) and case.message.startswith(_SUBTEST_SAID)
+        else case
+        for case in junit.worst(cases)
+    )
 
 
 _NOTE = "Several runs of unittest in one command: there is no report; pass one run at a time."

@@ -7,7 +7,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.rendering import render_text
+from mcp_cloud_agents.domain.rendering import MAX_LINE_CHARS, render_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,8 @@ def first_frame(
 
 
 def _plain(text: str) -> str:
+    if len(text) <= MAX_LINE_CHARS and text.isascii() and text.isprintable():
+        return text  # as nearly all names are: there is nothing to replace or to cut
     return _NOT_XML.sub("\ufffd", render_text(text[:_TEXT_CHARS]))
 
 

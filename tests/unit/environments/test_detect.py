@@ -90,7 +90,11 @@ def test_without_manifests_and_pytest_there_is_nothing_to_set_up(runner: str | N
     [
         (
             {"requirements.txt": "", "requirements-dev.txt": "", "requirements/test.txt": ""},
-            "uv pip install -r requirements.txt -r requirements-dev.txt -r requirements/test.txt",
+            "uv pip install -r requirements.txt -r requirements/test.txt",
+        ),
+        (
+            {"requirements.txt": "", "requirements-dev.txt": ""},
+            "uv pip install -r requirements.txt -r requirements-dev.txt",
         ),
         ({"dev-requirements.txt": ""}, "uv pip install -r dev-requirements.txt"),
         (
@@ -141,6 +145,7 @@ def test_without_manifests_and_pytest_there_is_nothing_to_set_up(runner: str | N
                 "pyproject.toml": "[tool.poetry]\nname='a'\n[tool.poetry.group.test]\n"
                 "[tool.poetry.group.docs]",
             },
+            'REQUESTS_CA_BUNDLE="${REQUESTS_CA_BUNDLE-$SSL_CERT_FILE}" '
             "uv tool run 'poetry>=2,<3' install --no-interaction --compile --with test",
         ),
     ],
@@ -224,6 +229,7 @@ def test_a_node_project_keeps_its_modules_in_the_environment() -> None:
         setup_env=(
             ("npm_config_cache", "/env/.cache/npm"),
             ("npm_config_progress", "false"),
+            ("NODE_EXTRA_CA_CERTS", "/etc/ssl/certs/ca-certificates.crt"),
             ("npm_config_fetch_retry_mintimeout", "1000"),
             ("TMPDIR", "/env/.cache/scratch"),
         ),

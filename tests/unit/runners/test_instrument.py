@@ -9,7 +9,12 @@ from mcp_cloud_agents.runners.runner import Instrumented
 
 PYTEST_OPTIONS = "-o junit_family=xunit1 --junitxml=/report/junit.xml"
 JEST = "--ci --json --outputFile=/report/jest.json --testLocationInResults"
-VITEST = "--run --reporter=default --reporter=junit --outputFile.junit=/report/junit.xml"
+VITEST = (
+    "--run --reporter=default --reporter=junit --outputFile.junit=/report/junit.xml "
+    "--reporter=json --outputFile.json=/report/vitest.json"
+)
+CARGO = "cargo locate-project --workspace --message-format plain"
+CARGO_ROOT = ">/report/cargo.root 2>/dev/null"
 GO_LIST = "go list -find -f '{{.ImportPath}} {{.Dir}}' ./... >/report/packages 2>/dev/null"
 
 
@@ -59,9 +64,18 @@ def test_variables_the_command_sets_for_pytest_keep_ours() -> None:
             "cd a && CGO_ENABLED=0 go test -count=2 . 2>&1",
             f"cd a && {{ {GO_LIST}; CGO_ENABLED=0 go test -json -count=2 . 2>&1; }}",
         ),
-        ("cargo", "cargo test", "cargo test --no-fail-fast"),
-        ("cargo", "cargo test -q x -- -q", "cargo test --no-fail-fast  x -- -q"),
-        ("cargo", "cargo t --no-fail-fast", "cargo t --no-fail-fast"),
+        ("cargo", "cargo test", f"{{ {CARGO} {CARGO_ROOT}; cargo test --no-fail-fast; }}"),
+        (
+            "cargo",
+            "cd a || cargo test -q x --manifest-path b/Cargo.toml -- -q && ls",
+            f"cd a || {{ {CARGO} --manifest-path b/Cargo.toml {CARGO_ROOT}; cargo test "
+            "--no-fail-fast  x --manifest-path b/Cargo.toml -- -q; } && ls",
+        ),
+        (
+            "cargo",
+            "cargo t --no-fail-fast && cargo test -p b",
+            "cargo t --no-fail-fast && cargo test --no-fail-fast -p b",
+        ),
     ],
 )
 def test_arguments_for_the_report_are_inserted(name: str, command: str, changed: str) -> None:
@@ -75,6 +89,7 @@ def test_arguments_for_the_report_are_inserted(name: str, command: str, changed:
         ("unittest", "make test"),
         ("unittest", "python -m unittest a; python -m unittest b"),
         ("jest", "make test"),
+        ("jest", "npm test --workspaces"),
         ("vitest", "npx vitest run a && npx vitest run b"),
         ("go", "go test ./... | tail"),
         ("go", "make test"),

@@ -130,7 +130,7 @@ def test_unittest_cases_are_read_from_its_junit_file(recorded: Recorded) -> None
         [
             (f"{good}.test_passes", PASSED, file, None),
             (f"{good}.test_fails", FAILED, f"{file}:14", A),
-            (f"{good}.test_subtests (i=1)", FAILED, f"{file}:34", A),
+            (f"{good}.test_subtests", FAILED, f"{file}:34", A),
             (f"{good}.test_errs", ERROR, f"{file}:17", E),
             (f"{good}.test_skipped", SKIPPED, file, None),
             (f"{good}.test_known", SKIPPED, file, None),

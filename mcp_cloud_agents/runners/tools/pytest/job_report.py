@@ -17,6 +17,7 @@ import pytest
 
 _MAX_FRAMES = 20
 _MAX_MESSAGE = 2_000
+_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each line
 
 
 def pytest_configure(config: Any) -> None:
@@ -62,9 +63,11 @@ class _Lines:
         self._out = out
         self._cwd = cwd
         self._collected = False
+        self._waiting = ""
 
     def put(self, **line: object) -> None:
-        text = json.dumps(line, ensure_ascii=False) + "\n"
+        text = self._waiting + _json(line) + "\n"
+        self._waiting = ""
         try:
             os.write(self._out, text.encode("utf-8", "replace"))
         except OSError:  # a full disk must not fail the tests
@@ -92,7 +95,10 @@ class _Lines:
         self.put(start=nodeid)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.when != "call" and report.outcome == "passed":
+        if report.outcome == "passed":
+            if report.when == "call":
+                seconds = round(report.duration, 4)
+                self.put(id=report.nodeid, phase="call", outcome="passed", s=seconds)
             return
         crash = getattr(report.longrepr, "reprcrash", None)
         text = crash.message if crash is not None else _text(report)
@@ -106,7 +112,8 @@ class _Lines:
         )
 
     def pytest_runtest_logfinish(self, nodeid: str, location: object) -> None:
-        self.put(end=nodeid)
+        # Written with the next line: nothing of a test runs in between.
+        self._waiting += _json({"end": nodeid}) + "\n"
 
     def pytest_sessionfinish(self, session: object, exitstatus: int) -> None:
         self.put(finish=int(exitstatus))
