@@ -73,6 +73,7 @@ class Bubblewrap:
         self._program = program or shutil.which("bwrap", path=SYSTEM_PATH)
         self._setpriv = shutil.which("setpriv", path=SYSTEM_PATH)
         self._job_uid = JOB_UID if job_uid is None else job_uid
+        self._groups = groups
         self._grouped = groups
         self._promised = False
         """Whether the probe said that the kernel limits memory."""
@@ -82,6 +83,7 @@ class Bubblewrap:
         if self._program is None:
             return self._broken(_NOT_INSTALLED, "bubblewrap")
         driver = self._version(self._program)
+        self._grouped = self._groups
         end_left_behind()
         try:
             code, said, hard = self._try()

@@ -17,7 +17,7 @@ from mcp_cloud_agents.domain.job import JobSpec
 from mcp_cloud_agents.storage.folder_desk import FolderDesk
 from mcp_cloud_agents.storage.job_folder import HostPlan, JobFolder
 
-_LOCK_TRIES, _LOCK_EVERY_MS = 100, 10
+_LOCK_TRIES, _LOCK_EVERY_MS = 2_500, 10  # 25 s, within the 30 s that a submit waits for us
 _REFUSED, _RAN_BEFORE = 3, 4
 
 
@@ -52,12 +52,18 @@ def claim(path: str, ready: int) -> Claim:
 
 
 def _take_lock(path: str) -> int:
-    """Hold the job. A reader of the state may have the shared lock for a moment."""
+    """Hold the job. A reader may have the lock for a moment, or another supervisor for good.
+
+    That one is waited for until its first state is on the disk, so that both submits can be told
+    that the job is there.
+    """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _ in range(_LOCK_TRIES):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if os.path.exists(os.path.join(os.path.dirname(path), "state.json")):
+                os._exit(_RAN_BEFORE)
             select.poll().poll(_LOCK_EVERY_MS)
         else:
             return lock

@@ -25,7 +25,10 @@ from mcp_cloud_agents.worker.job import Job
 from mcp_cloud_agents.worker.places import Places
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mcp_cloud_agents.domain.job import JobSpec
+    from mcp_cloud_agents.ports.sandbox import Sandbox
     from mcp_cloud_agents.storage.folder_desk import FolderDesk
     from mcp_cloud_agents.storage.job_folder import HostPlan, JobFolder
     from mcp_cloud_agents.worker.claim import Claim
@@ -36,27 +39,36 @@ _SPACE_LOOK_MS, _SPACE_TRIES = 500, 1_200  # ten minutes
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
-def supervise(claim: Claim) -> None:
-    """Run the job to its end."""
+def supervise(claim: Claim, sandboxes: Sequence[Sandbox] | None = None) -> None:
+    """Run the job to its end, in the first of `sandboxes` that will do; None: look for them."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder, host = claim.folder, claim.host
-    _work(folder, claim.spec, host, claim.desk)
+    candidates = sandboxes or drivers(job_uid=host.owner)
+    _work(folder, claim.spec, host, claim.desk, candidates)
     _clear(folder)
+    claim.desk.close()  # what follows is about other jobs
     tidy(StateFolder(host.state), host)
 
 
-def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) -> None:
+def _work(
+    folder: JobFolder,
+    spec: JobSpec,
+    host: HostPlan,
+    desk: FolderDesk,
+    sandboxes: Sequence[Sandbox],
+) -> None:
     started_at = time.monotonic()
-    ticket = Ticket(StateFolder(host.state).queue, spec.id)
     job = Job(spec, _places(folder, host), desk)
+    ticket = None
     try:
+        ticket = Ticket(StateFolder(host.state).queue, spec.id)
         if not _my_turn(ticket, host, desk):
             job.end(JobState.CANCELLED, _CANCELLED_IN_QUEUE)
             return
         job.waited(round(time.monotonic() - started_at, 3))
-        job.do(*choose(spec.isolation, drivers(job_uid=host.owner)))
+        job.do(*choose(spec.isolation, sandboxes))
     except AgentsError as exc:
         cause = Cause(kind=_kind(exc), message=exc.message, hint=exc.hint)
         _fail(job, cause, folder, desk)
@@ -64,7 +76,8 @@ def _work(folder: JobFolder, spec: JobSpec, host: HostPlan, desk: FolderDesk) ->
         _log.exception("worker_failed")
         _fail(job, _internal(exc, folder), folder, desk)
     finally:
-        ticket.give_back()
+        if ticket is not None:
+            ticket.give_back()
 
 
 def _fail(job: Job, cause: Cause, folder: JobFolder, desk: FolderDesk) -> None:

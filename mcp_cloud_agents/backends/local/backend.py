@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from mcp_cloud_agents.backends.local.spare import Spare
     from mcp_cloud_agents.domain.job import JobId, JobSpec
     from mcp_cloud_agents.domain.result import JobResult
     from mcp_cloud_agents.domain.sandbox import Probe
@@ -41,19 +42,29 @@ class LocalBackend:
         jobs: the folder that holds the job folders.
         host: what workers need to know of this machine.
         probe: looks which sandbox works here (blocks; called in a thread).
+        spare: takes jobs faster than a supervisor starts; None: each is started when it is needed.
     """
 
     name = "local"
 
-    def __init__(self, jobs: str, host: HostPlan, probe: Callable[[], Probe]) -> None:
+    def __init__(
+        self,
+        jobs: str,
+        host: HostPlan,
+        probe: Callable[[], Probe],
+        spare: Spare | None = None,
+    ) -> None:
         self._jobs = jobs
         self._host = host
         self._probe = probe
+        self._spare = spare
         self._threads = anyio.CapacityLimiter(_THREADS)
         self._spawning = anyio.CapacityLimiter(2)  # more at once only slow each other down
 
     async def probe(self) -> Probe:
-        """See the port."""
+        """See the port. A submit begins with this, and needs a worker soon."""
+        if self._spare is not None:
+            await self._in_thread(self._spare.wake)
         return await self._in_thread(self._probe)
 
     async def submit(self, spec: JobSpec) -> None:
@@ -66,7 +77,9 @@ class LocalBackend:
     def _start(self, spec: JobSpec) -> None:
         shared = self._host.owner is not None
         folder = JobFolder.create(self._jobs, spec, self._host, shared=shared)
-        if not os.path.exists(folder.file("state.json")):
+        if os.path.exists(folder.file("state.json")):
+            return
+        if self._spare is None or not self._spare.take(folder):
             spawn(folder)
 
     async def status(self, job_id: JobId) -> JobStatus:

@@ -33,42 +33,60 @@ def spawn(folder: JobFolder) -> None:
             _first_stage(folder, writing)
         finally:
             os.close(writing)
-        answer = _answer(reading)
+        answer = answered(reading, _DEADLINE_S)
     finally:
         os.close(reading)
     if answer != READY and not os.path.exists(folder.file("state.json")):
         raise _did_not_start(folder)
 
 
-def _first_stage(folder: JobFolder, ready: int) -> None:
-    """Run the stage that forks the supervisor off and exits, so that no zombie is left."""
-    with storage_errors(folder.path):
-        log = os.open(folder.file("supervisor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "mcp_cloud_agents.worker", folder.path, str(ready)],
-            pass_fds=[ready],
-            cwd="/",
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
+def detach(words: list[str], inherited: int, output: int) -> None:
+    """Run a worker's first stage, which forks it off and exits, so that no zombie is left.
+
+    Args:
+        words: what the worker is told.
+        inherited: descriptor it gets, under the same number.
+        output: descriptor of its stdout and stderr.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: the stage did not exit.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "mcp_cloud_agents.worker", *words],
+        pass_fds=[inherited],
+        cwd="/",
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
     try:
         process.wait(_DEADLINE_S)
-    except subprocess.TimeoutExpired as exc:
+    except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        raise _did_not_start(folder) from exc
+        raise
 
 
-def _answer(reading: int) -> bytes:
+def answered(reading: int, timeout_s: float) -> bytes:
+    """READY from whoever took the job; nothing when nobody did, or not in time."""
     poll = select.poll()
     poll.register(reading, select.POLLIN)
-    return os.read(reading, 1) if poll.poll(_DEADLINE_S * 1000) else b""
+    return os.read(reading, 1) if poll.poll(timeout_s * 1000) else b""
+
+
+def _first_stage(folder: JobFolder, ready: int) -> None:
+    with storage_errors(folder.path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        log = os.open(folder.file("supervisor.log"), flags, 0o600)
+    try:
+        detach([folder.path, str(ready)], ready, log)
+    except subprocess.TimeoutExpired as exc:
+        raise _did_not_start(folder) from exc
+    finally:
+        os.close(log)
 
 
 def _did_not_start(folder: JobFolder) -> BackendFailed:
