@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from mcp_cloud_agents.storage.trees import remove_tree
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,4 +42,4 @@ def open_path() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mca-test-")).resolve()
     folder.chmod(0o711)
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(str(folder))  # also what is too deep for shutil

@@ -1,4 +1,7 @@
-"""Deciding what a job on a snapshot consists of: command, test runner, environment, limits."""
+"""Deciding what a job on a snapshot consists of: command, test runner, environment, limits.
+
+The contract is in `tests/contracts/test_planner.py`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class Wish:
 
     kind: Kind
     command: str | None
+    """None: the tests of the tree, as they are usually run; a plain command is always given."""
     paths: tuple[str, ...] = ()
     timeout_s: int | None = None
 
@@ -29,18 +33,28 @@ class Plan:
 
     command: str
     runner: str | None
+    """Which test runner's reports to read; None for a plain command, and for that only."""
     setup: SetupPlan
     limits: Limits
 
 
 class Planner(Protocol):
-    """Blocks (reads the snapshot, asks host programs for their version); call it in a thread."""
+    """Blocks (reads the snapshot, asks host programs for their version); call it in a thread.
+
+    Any number of threads may plan at once. Nothing of the tree is run, and the worktree may be gone
+    or changed: the snapshot alone counts. Equal trees and wishes give equal plans on one machine,
+    whichever worktree of a repository they are of: that is how equal work is recognised.
+    """
 
     def plan(self, snapshot: Snapshot, wish: Wish) -> Plan:
         """Make the plan.
 
+        What the caller said goes before the repository's configuration, and that before what is
+        found out; but the repository may tighten every limit, and widen none.
+
         Raises:
             InvalidArgument: no test command was given and none can be found.
             BadConfig: the repository's own configuration is wrong.
+            BackendFailed: the snapshot is gone.
         """
         ...

@@ -12,14 +12,26 @@ import fcntl
 import os
 import time
 
+from mcp_cloud_agents.storage.files import storage_errors
+
 
 class Ticket:
-    """A place in the line, held until `give_back` or the end of the process."""
+    """A place in the line, held until `give_back` or the end of the process.
+
+    Args:
+        folder: of the line.
+        job_id: whose place it is.
+
+    Raises:
+        NoSpace: the disk is full.
+        StateUnusable: the folder is gone or cannot be written.
+    """
 
     def __init__(self, folder: str, job_id: str) -> None:
         self._folder = folder
         self._name = f"{time.time_ns():020d}-{job_id}"
-        self._fd = self._take(os.path.join(folder, self._name))
+        with storage_errors(folder):
+            self._fd = self._take(os.path.join(folder, self._name))
 
     @staticmethod
     def _take(path: str) -> int:

@@ -4,7 +4,7 @@ state/
   VERSION             the layout's version; a newer one is refused, never guessed at
   records.sqlite      the index of jobs
   jobs/<id>/          one job (job_folder.py)
-  tidied              when old jobs and environments were last removed
+  tidied              when old things were last removed
   queue/              tickets of jobs that wait or run
   snapshots/          private git dirs, one a worktree
   repositories/       our object stores, one a repository
@@ -31,6 +31,7 @@ class StateFolder:
         self.path = path
         self.jobs = os.path.join(path, "jobs")
         self.queue = os.path.join(path, "queue")
+        self.snapshots = os.path.join(path, "snapshots")
         self.repositories = os.path.join(path, "repositories")
         self.environments = os.path.join(path, "environments")
         self.tools = os.path.join(path, "tools")

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mcp_cloud_agents.domain.errors import BackendFailed, IsolationUnavailable
+from mcp_cloud_agents.domain.result import CauseKind
 from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits
 from mcp_cloud_agents.ports.sandbox import Sandbox
 from mcp_cloud_agents.snapshots.git import PRIVATE_CONFIG, RAW_ATTRIBUTES, failure
@@ -42,6 +44,32 @@ _TOO_LARGE = 128 + 25
 """SIGXFSZ: more than `ulimit -f` allowed."""
 
 
+class GitStopped(BackendFailed):
+    """Git was ended from outside.
+
+    Attributes:
+        kind: CANCELLED, TIMEOUT, OOM or DISK.
+    """
+
+    def __init__(self, kind: CauseKind) -> None:
+        super().__init__(f"git was stopped: {_STOPPED[kind]}.", hint=_HINTS[kind])
+        self.kind = kind
+
+
+_STOPPED = {
+    CauseKind.CANCELLED: "the job was cancelled",
+    CauseKind.TIMEOUT: "it took longer than it may",
+    CauseKind.OOM: "it used too much memory",
+    CauseKind.DISK: "it wrote too much to disk",
+}
+_HINTS = {
+    CauseKind.CANCELLED: "Submit it again when it is wanted.",
+    CauseKind.TIMEOUT: "Look at the tree's size and at this machine's load; then submit it again.",
+    CauseKind.OOM: "Look at the tree's size.",
+    CauseKind.DISK: "Look at the tree's size.",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxedGit:
     """Git on one job's workspace.
@@ -54,7 +82,9 @@ class BoxedGit:
         owner: uid that sandboxed commands have on the host; None: this process's.
         limits: of each call; not the job's: tightened ones must not cost it its patch.
         timeout_s: of each call.
-        tick: called about every 50 ms while git works.
+        deadline: of all calls together, by the monotonic clock.
+        cancelled: asked about every 50 ms while git works; True ends it.
+        tick: called as often.
     """
 
     sandbox: Sandbox
@@ -64,6 +94,8 @@ class BoxedGit:
     owner: int | None
     limits: Limits = field(default_factory=Limits)
     timeout_s: float = 300.0
+    deadline: float = float("inf")
+    cancelled: Callable[[], bool] = lambda: False
     tick: Callable[[], None] = lambda: None
 
     def prepare(self, object_format: str) -> None:
@@ -89,8 +121,10 @@ class BoxedGit:
 
         Raises:
             IsolationUnavailable: the sandbox did not start.
+            GitStopped: the job was cancelled, the time is up, or a limit was reached.
             NoSpace, UnreadableTree, BackendFailed: git failed.
         """
+        self.check()
         said = bytearray()
         ran = run(
             self.sandbox,
@@ -98,21 +132,32 @@ class BoxedGit:
             self._confinement(writable=writable),
             sink=lambda data: said.extend(data[: _SAID_BYTES - len(said)]),
             watch=Watch(
-                timeout_s=timeout_s or self.timeout_s, disk=(self.git_dir,), tick=self.tick
+                timeout_s=min(timeout_s or self.timeout_s, self.deadline - time.monotonic()),
+                disk=(self.git_dir,),
+                cancelled=self.cancelled,
+                tick=self.tick,
             ),
         )
+        if ran.stopped is not None:
+            raise GitStopped(ran.stopped)
         if ran.exit_code is None:
             raise IsolationUnavailable(
                 f"The sandbox for git did not start: {said.decode('utf-8', 'replace')[:300]}",
                 hint="Run `mcp-cloud-agents doctor`.",
             )
-        if ran.stopped is not None:
-            raise BackendFailed(f"git was stopped: {ran.stopped}.", hint="Look at the tree's size.")
         if ran.exit_code == _TOO_LARGE:
             raise BackendFailed("git's answer is too large.", hint="Look at the tree's size.")
         if ran.exit_code:
             raise failure("in the sandbox", bytes(said))
         return bytes(said)
+
+    def check(self) -> None:
+        """For our own loops between git's: raise GitStopped when they must end."""
+        if self.cancelled():
+            raise GitStopped(CauseKind.CANCELLED)
+        if time.monotonic() > self.deadline:
+            raise GitStopped(CauseKind.TIMEOUT)
+        self.tick()
 
     def give(self, name: str, data: bytes) -> None:
         """Put a file into the git dir; a name left there before is replaced, never followed."""

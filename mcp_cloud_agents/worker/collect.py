@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed
 from mcp_cloud_agents.domain.patch import Patch, refusal, steers_tools
 from mcp_cloud_agents.domain.rendering import render
+from mcp_cloud_agents.domain.result import CauseKind
 from mcp_cloud_agents.snapshots.listing import Disk, OnDisk, Seen, fields, joined, stale
 from mcp_cloud_agents.storage.files import write_all
+from mcp_cloud_agents.worker.boxed_git import GitStopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,20 +32,26 @@ MAX_CHANGED_BYTES = 512 << 20
 MAX_CHANGED_FILES = 100_000
 _MAX_PATHS = 200
 _MAX_NOTED = 10
+_MAX_ODD = 10_000
 _CHUNK = 1 << 20
 _OBJECT = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _LIST_WITHIN_S = 120.0
-# A pipe where git looks for a file of its own (.gitignore, a nested HEAD) makes git wait for ever.
-_PIPES = "find . -type p -print -quit >/git/pipes 2>/dev/null || true\n"
-_REMOVE_PIPES = "find . -type p -delete 2>/dev/null || true\n"
+_STEP = 2_000
+"""After so many files a look at whether to go on."""
+# Git carries no pipe, socket or device and says nothing of them; a pipe where it looks for a file
+# of its own (.gitignore, a nested HEAD) makes it wait for ever.
+_ODD = "\\( -type p -o -type s -o -type b -o -type c \\)"
 # `ulimit -f` counts 512-byte blocks: 64 MiB of names, below 1 GiB of patch.
-_LIST = """
-test ! -s /git/pipes || exit 0
+_LIST = f"""
 ulimit -f 131072
+find . {_ODD} -print0 >/git/odd 2>/dev/null || true
+test ! -s /git/odd || exit 0
 git diff-files --raw -z --ignore-submodules=all >/git/changed
 git ls-files -o -z --exclude-standard >/git/others
 """
+_REMOVE_ODD = f"find . {_ODD} -delete 2>/dev/null || true\n"
+_WHICH_IGNORED = "git check-ignore -z --stdin </git/names >/git/ignored 2>/dev/null || true\n"
 _HOW = "-r --no-renames --full-index --no-ext-diff --no-textconv --no-color"
 _MAKE = """
 ulimit -f 2097152
@@ -66,6 +74,8 @@ class CollectedPatch:
 
     patch: Patch | None
     notes: tuple[str, ...] = ()
+    cancelled: bool = False
+    """Whether there is no patch because the job was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +109,40 @@ def collect_patch(git: BoxedGit, snapshot: Snapshot, folder: str) -> CollectedPa
     """
     try:
         os.chmod(git.workspace, 0o700, follow_symlinks=True)  # a job may take it from itself
-        said = _list(git)
-        taken = _choose(git)
+        said, odd = _list(git)
+        taken = _choose(git, odd)
         if not (taken.remove or taken.add or taken.refused):
             return CollectedPatch(patch=None, notes=_unread(said))
         return _make(git, snapshot, folder, taken, _unread(said))
     except (AgentsError, OSError, ValueError, RecursionError, MemoryError) as exc:
         why = exc.message if isinstance(exc, AgentsError) else str(exc)
-        return CollectedPatch(patch=None, notes=(f"No patch: {render(why.encode())[:300]}",))
+        cancelled = isinstance(exc, GitStopped) and exc.kind is CauseKind.CANCELLED
+        notes = (f"No patch: {render(why.encode())[:300]}",)
+        return CollectedPatch(patch=None, notes=notes, cancelled=cancelled)
 
 
-def _list(git: BoxedGit) -> bytes:
-    """Let git list what differs; what it complained about."""
-    said = git.run(_PIPES + _LIST, timeout_s=_LIST_WITHIN_S)
-    if git.take("pipes"):
-        git.run(_REMOVE_PIPES, writable=True)
-        said = git.run(_PIPES + _LIST, timeout_s=_LIST_WITHIN_S)
-    return said
+def _list(git: BoxedGit) -> tuple[bytes, list[bytes]]:
+    """Let git list what differs; what it complained about, and what it cannot carry."""
+    said = git.run(_LIST, timeout_s=_LIST_WITHIN_S)
+    odd = [path.removeprefix(b"./") for path in fields(git.take("odd"))[:_MAX_ODD]]
+    if odd:
+        git.run(_REMOVE_ODD, writable=True)
+        said = git.run(_LIST, timeout_s=_LIST_WITHIN_S)
+        git.give("names", joined(odd))
+        git.run(_WHICH_IGNORED, timeout_s=_LIST_WITHIN_S)
+        ignored = set(fields(git.take("ignored")))
+        odd = [path for path in odd if path not in ignored]
+    return said, odd
 
 
-def _choose(git: BoxedGit) -> _Taken:
+def _choose(git: BoxedGit, odd: list[bytes]) -> _Taken:
     gone, changed = stale(git.take("changed"))
     others = fields(git.take("others"))
-    disk, refused = Disk(git.workspace), dict[bytes, str]()
+    disk, refused = Disk(git.workspace), dict.fromkeys(odd, "a pipe, socket or device")
     add, size = list[bytes](), 0
-    for path in (*changed, *others):
+    for number, path in enumerate((*changed, *others)):
+        if number % _STEP == 0:
+            git.check()
         seen = disk.look(path)
         if why := _refusal_on_disk(path, seen):
             refused[path.rstrip(b"/")] = why
@@ -213,7 +232,7 @@ def _patch(
     changes: list[_Change],
     left_out: tuple[tuple[str, str], ...],
 ) -> Patch:
-    sha256, size = _keep(git.open("patch"), os.path.join(folder, "patch.diff"))
+    sha256, size = _keep(git, os.path.join(folder, "patch.diff"))
     counts = [line.split(b"\t", 2)[:2] for line in fields(git.take("numstat"))]
     paths = sorted(change.path.decode() for change in changes)
     return Patch(
@@ -231,16 +250,24 @@ def _patch(
     )
 
 
-def _keep(source: int, path: str) -> tuple[str, int]:
-    """Copy what `source` holds into a new file; its sha256 and size."""
+def _keep(git: BoxedGit, path: str) -> tuple[str, int]:
+    """Copy git's patch into a new file, whole or not at all; its sha256 and size."""
     digest, size = hashlib.sha256(), 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(source, "rb") as file, os.fdopen(os.open(path, flags, 0o600), "wb") as kept:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-            size += len(data)
-            write_all(kept.fileno(), data)
-        os.fsync(kept.fileno())
+    with (
+        os.fdopen(git.open("patch"), "rb") as file,
+        open(os.open(path, flags, 0o600), "wb") as kept,
+    ):
+        try:
+            while data := file.read(_CHUNK):
+                git.check()
+                digest.update(data)
+                size += len(data)
+                write_all(kept.fileno(), data)
+            os.fsync(kept.fileno())
+        except BaseException:
+            os.unlink(path)  # an artifact is read by its name
+            raise
     return digest.hexdigest(), size
 
 

@@ -59,6 +59,38 @@ ENDED_EARLY: Mapping[CauseKind, Callable[[JobSpec, tuple[str, ...]], Cause]] = {
 }
 
 
+def stopped_in_restore(kind: CauseKind, spec: JobSpec) -> Cause:
+    """The tree was not yet there; nothing of the job has run."""
+    said = {
+        CauseKind.CANCELLED: (
+            "The job was cancelled while its tree was restored.",
+            "Submit it again when it is wanted.",
+        ),
+        CauseKind.TIMEOUT: (
+            f"The tree was not restored within {spec.limits.setup_timeout_s} s.",
+            "Look at this machine's load and disk, or let a person raise "
+            "limits.setup_timeout_minutes in the settings.",
+        ),
+        CauseKind.OOM: ("Git ran out of memory while the tree was restored.", _SIZE),
+        CauseKind.DISK: ("The tree that was restored is too large for the job's disk.", _SIZE),
+    }
+    message, hint = said[kind]
+    return Cause(kind=kind, message=message, hint=hint)
+
+
+_SIZE = "Look for very large files in the tree, and leave them out by .gitignore."
+
+
+def cancelled_in_collect(tail: tuple[str, ...]) -> Cause:
+    """The command had ended; what it left was not all kept."""
+    return Cause(
+        kind=CauseKind.CANCELLED,
+        message="The job was cancelled while its results were collected.",
+        hint="What was collected by then is kept, and the log; submit it again for the rest.",
+        excerpt=tail,
+    )
+
+
 def never_started(tail: tuple[str, ...]) -> Cause:
     """The sandbox itself failed; the command was not run."""
     return Cause(

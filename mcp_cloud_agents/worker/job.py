@@ -20,10 +20,18 @@ from mcp_cloud_agents.domain.result import (
 from mcp_cloud_agents.domain.sandbox import IsolationRecord, Network
 from mcp_cloud_agents.domain.verdict import judge
 from mcp_cloud_agents.storage.environments import EnvironmentFolder
-from mcp_cloud_agents.worker.boxed_git import BoxedGit
-from mcp_cloud_agents.worker.endings import ENDED_EARLY, never_started, no_report, sandbox_died
+from mcp_cloud_agents.worker.boxed_git import BoxedGit, GitStopped
+from mcp_cloud_agents.worker.endings import (
+    ENDED_EARLY,
+    cancelled_in_collect,
+    never_started,
+    no_report,
+    sandbox_died,
+    stopped_in_restore,
+)
 from mcp_cloud_agents.worker.kept import Kept
 from mcp_cloud_agents.worker.restore import restore
+from mcp_cloud_agents.worker.run import Grace
 from mcp_cloud_agents.worker.setup import Prepared, Site, prepare
 from mcp_cloud_agents.worker.task import Task
 
@@ -34,18 +42,27 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.sandbox import Sandbox
     from mcp_cloud_agents.worker.places import Places
     from mcp_cloud_agents.worker.run import Ran
+    from mcp_cloud_agents.worker.shared_environments import SharedEnvironments
 
 
+_COLLECT_WITHIN_S = 300.0
 _COULD_NOT_RUN = (126, 127)  # what a shell says of a program it cannot execute, or find
 
 
 class Job:
     """One job on its way. Its ends are all here: every path leads to exactly one `finish`."""
 
-    def __init__(self, spec: JobSpec, places: Places, desk: Desk) -> None:
+    def __init__(
+        self,
+        spec: JobSpec,
+        places: Places,
+        desk: Desk,
+        shared: SharedEnvironments | None = None,
+    ) -> None:
         self._spec = spec
         self._places = places
         self._desk = desk
+        self._shared = shared
         self._timings = Timings()
         self._isolation = IsolationRecord(
             level=spec.isolation, driver="none started", run_network=Network.NONE
@@ -67,12 +84,17 @@ class Job:
             driver=probe.driver,
             run_network=Network.NONE,
             limits=probe.limits,
-            notes=self._spec.setup.notes,
+            notes=(*probe.notes, *self._spec.setup.notes),
         )
         self._desk.enter(JobState.STARTING)
         git = self._git(sandbox, "git", self._places.path("workspace"))
-        self._restore(git)
-        prepared = self._set_up(sandbox)
+        try:
+            self._restore(git)
+            prepared = self._set_up(sandbox)
+        except GitStopped as exc:
+            cause = stopped_in_restore(exc.kind, self._spec)
+            self.end(_state_of(cause.kind), cause)
+            return
         try:
             if prepared.cause is not None:
                 self.end(_state_of(prepared.cause.kind), prepared.cause)
@@ -102,6 +124,8 @@ class Job:
             store=self._places.store(self._spec.snapshot.repository),
             workspace=workspace,
             owner=self._places.owner,
+            deadline=time.monotonic() + self._spec.limits.setup_timeout_s,
+            cancelled=self._desk.cancelled,
             tick=lambda: self._desk.beat(None),
         )
 
@@ -111,8 +135,10 @@ class Job:
         self._timings = replace(self._timings, restore_s=_since(started_at))
 
     def _set_up(self, sandbox: Sandbox) -> Prepared:
+        git = self._git(sandbox, "git-setup", "")
+
         def checkout(path: str) -> None:
-            restore(self._git(sandbox, "git-setup", path), self._spec.snapshot)
+            restore(replace(git, workspace=path), self._spec.snapshot)
 
         folder = EnvironmentFolder(self._places.environments, owner=self._places.owner)
         folder.open()
@@ -128,7 +154,11 @@ class Job:
             tick=lambda: self._desk.beat(None),
             workspace=self._places.path("workspace"),
         )
+        if self._shared is not None:
+            self._shared.bring(self._spec.setup, site)
         prepared = prepare(self._spec.setup, site)
+        if self._shared is not None and prepared.how == "built" and prepared.cause is None:
+            self._shared.keep(self._spec.setup, site)
         self._environment = prepared.how
         self._timings = replace(self._timings, setup_s=round(prepared.duration_s, 3))
         if prepared.how == "built":
@@ -139,10 +169,17 @@ class Job:
         """Keep what there is, whatever the end was; then judge."""
         started_at = time.monotonic()
         report = task.report()
+        git = replace(
+            git,
+            deadline=time.monotonic() + _COLLECT_WITHIN_S,
+            cancelled=Grace(self._desk.cancelled),
+        )
         kept = Kept.collect(git, self._spec.snapshot, task, report, self._places.path("artifacts"))
         self._timings = replace(self._timings, collect_s=_since(started_at))
         verdict = judge(report, exit_code=ran.exit_code) if report is not None else None
         cause = self._cause(task, ran, verdict)
+        if cause is None and kept.cancelled:
+            cause = cancelled_in_collect(task.tail())
         state = JobState.SUCCEEDED if cause is None else _state_of(cause.kind)
         if cause is not None:
             self._desk.say(f"{state}: {cause.message}")
@@ -152,14 +189,17 @@ class Job:
             patch=kept.patch,
             artifacts=kept.artifacts,
             peak_memory_mib=ran.peak_memory_mib,
-            notes=(*task.notes, *kept.notes, *self._log_notes()),
+            notes=(*self._spec.setup.notes, *task.notes, *kept.notes, *self._log_notes()),
         )
         self._desk.finish(result, cause)
 
     def _log_notes(self) -> tuple[str, ...]:
         left_out = self._desk.left_out_bytes
-        limit = f"its limit of {self._spec.limits.log_bytes >> 20} MiB"
-        return (f"The log reached {limit}: {left_out} bytes are left out.",) if left_out else ()
+        if not left_out:
+            return ()
+        limit = f"The log reached its limit of {self._spec.limits.log_bytes >> 20} MiB"
+        reason = "The disk was full" if self._desk.disk_full else limit
+        return (f"{reason}: {left_out} bytes of the log are left out.",)
 
     def _cause(self, task: Task, ran: Ran, verdict: Verdict | None) -> Cause | None:
         """Why the job did not do its work; None when it did."""

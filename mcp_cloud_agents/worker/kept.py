@@ -32,6 +32,8 @@ class Kept:
     artifacts: tuple[Artifact, ...]
     has_cases: bool
     notes: tuple[str, ...]
+    cancelled: bool = False
+    """Whether something is missing because the job was cancelled meanwhile."""
 
     @staticmethod
     def collect(
@@ -53,6 +55,7 @@ class Kept:
             artifacts=tuple(artifacts),
             has_cases=report is not None and bool(report.cases),
             notes=tuple(notes),
+            cancelled=changed.cancelled,
         )
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _CHUNK = 65_536
 _LOOK_EVERY_S = 0.05
 _GRACE_S = 1.0
-"""How long output is still read after the command ended, when a child of it holds the pipe."""
+"""How long output is still read after the command ended, when a child of it holds the pipe; and
+how long a cancelled job may take to keep what it left."""
 _END_S = 30.0
 """How long a killed command may take to end; only one stuck in the kernel takes longer."""
 
@@ -51,6 +52,23 @@ class Watch:
     cancelled: Callable[[], bool] = lambda: False
     tick: Callable[[], None] = lambda: None
     """Called about every 50 ms, for heartbeat and progress."""
+
+
+class Grace:
+    """Passes a cancel on a second after it was first seen.
+
+    What a job left can so be kept when that is quickly done, and a cancel still ends it soon.
+    """
+
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
+        self._cancelled = cancelled
+        self._seen_at: float | None = None
+
+    def __call__(self) -> bool:
+        """Whether the job was cancelled a second ago or more."""
+        if self._seen_at is None:
+            self._seen_at = time.monotonic() if self._cancelled() else None
+        return self._seen_at is not None and time.monotonic() - self._seen_at > _GRACE_S
 
 
 def run(

@@ -232,7 +232,9 @@ def test_attack_fifos_and_sockets_in_the_tree(job: Finished) -> None:
     edit(job)
     found = job.collect()
     assert found.patch is not None
-    assert (found.patch.paths, found.patch.refused) == (("a.py", "dir/b.py"), ())
+    why = "a pipe, socket or device"
+    assert found.patch.paths == ("a.py",)
+    assert found.patch.refused == (("dir/b.py", why), ("pipe", why), ("socket", why))
 
 
 def test_attack_socket_over_a_tracked_file(job: Finished) -> None:
@@ -243,7 +245,7 @@ def test_attack_socket_over_a_tracked_file(job: Finished) -> None:
     found = job.collect()
     assert_only_the_edit(job, found)
     assert found.patch is not None
-    assert found.patch.refused == (("dir/b.py", "not a regular file"),)
+    assert found.patch.refused == (("dir/b.py", "a pipe, socket or device"),)
 
 
 @pytest.mark.parametrize(
