@@ -36,7 +36,7 @@ def serve_stdio() -> None:
 
 
 def build_runner() -> JobRunner:
-    """The job runner of this machine, from the person's settings.
+    """The job runner of a server on this machine, from the person's settings.
 
     Raises:
         BadConfig: the settings are wrong.
@@ -44,15 +44,21 @@ def build_runner() -> JobRunner:
     """
     from mcp_cloud_agents.settings import load
 
-    return runner_for(load())
+    return runner_for(load(), keep_spare=True)
 
 
-def runner_for(settings: Settings) -> JobRunner:
-    """The same from given settings."""
+def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
+    """The same from given settings.
+
+    Args:
+        settings: the person's.
+        keep_spare: whether a worker waits for jobs as long as this process lives.
+    """
     from mcp_cloud_agents.backends.local.backend import LocalBackend
+    from mcp_cloud_agents.backends.local.spare import Spare
     from mcp_cloud_agents.delegation.pack import Packer
+    from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.delegation.runner import JobRunner
-    from mcp_cloud_agents.delegation.submit import Submitter
     from mcp_cloud_agents.environments.planner import TreePlanner
     from mcp_cloud_agents.environments.toolchains import Search
     from mcp_cloud_agents.environments.uv_program import uv_program
@@ -84,21 +90,17 @@ def runner_for(settings: Settings) -> JobRunner:
         owner=owner,
         setup_env=settings.setup_env,
     )
-    backend = LocalBackend(state.jobs, host, SandboxProbe(settings.required_isolation, owner))
+    probe = SandboxProbe(settings.required_isolation, owner)
+    backend = LocalBackend(state.jobs, host, probe, Spare(owner) if keep_spare else None)
 
     def known() -> tuple[Record, ...]:
         specs = all_specs(state.jobs, on_damage=lambda what: _log.warning("job_damaged: %s", what))
         return tuple(Record(spec=spec, backend=backend.name) for spec in specs)
 
     records = SqliteRecords(state.records, known)
-    return JobRunner(
-        packer=Packer(snapshots, planner, SystemClock(), settings.required_isolation),
-        submitter=Submitter(records, backend),
-        records=records,
-        backend=backend,
-        roots=roots_of(settings),
-        isolation=settings.required_isolation,
-    )
+    packer = Packer(snapshots, planner, SystemClock(), settings.required_isolation)
+    places = Places([Place(backend, packer, settings.required_isolation)])
+    return JobRunner(places=places, records=records, roots=roots_of(settings))
 
 
 def job_owner(settings: Settings) -> int | None:

@@ -11,7 +11,8 @@ from mcp_cloud_agents.cli.follow import follow
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write
 from mcp_cloud_agents.cli.show import exit_code, show_job
 from mcp_cloud_agents.delegation.request import Request
-from mcp_cloud_agents.domain.errors import AgentsError
+from mcp_cloud_agents.delegation.timeout import seconds_of
+from mcp_cloud_agents.domain.errors import AgentsError, InvalidArgument
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.ports.planner import Wish
 
@@ -24,15 +25,13 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-_MOST_MINUTES = 1_440
 
 
 def _seconds(minutes: float | None) -> int | None:
-    if minutes is None:
-        return None
-    if not 0 < minutes <= _MOST_MINUTES:
-        raise typer.BadParameter(f"{minutes:g} is not above 0 and at most {_MOST_MINUTES}.")
-    return max(1, round(minutes * 60))
+    try:
+        return seconds_of(minutes)
+    except InvalidArgument as exc:
+        raise typer.BadParameter(exc.message) from exc
 
 
 Timeout = Annotated[

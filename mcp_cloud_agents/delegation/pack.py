@@ -40,8 +40,13 @@ class Packer:
         """The worktree that a request means. Raises NotAWorktree."""
         return self._snapshots.locate(workspace)
 
-    def pack(self, request: Request, origin: Origin) -> JobSpec:
+    def pack(self, request: Request, origin: Origin, passed_over: tuple[str, ...] = ()) -> JobSpec:
         """Take the snapshot, make the plan, freeze both.
+
+        Args:
+            request: what was asked for.
+            origin: the worktree.
+            passed_over: places that would have been preferred, each with what was wrong.
 
         Raises:
             RefusedFiles, UnreadableTree, NoSpace: from the snapshot.
@@ -62,6 +67,7 @@ class Packer:
             digest=work_digest(request.agent, snapshot, plan, self._isolation),
             created_at=self._clock.now(),
             key=request.key,
+            passed_over=passed_over,
         )
 
 

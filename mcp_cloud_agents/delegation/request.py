@@ -20,6 +20,8 @@ class Request:
     wish: Wish
     key: str | None
     """Idempotency key; the same key is the same job, whatever else the request says."""
+    backend: str = "auto"
+    """Where it shall run: `auto`, or the name of a backend."""
     fresh: bool = False
     """Start a new job although equal work is under way."""
 

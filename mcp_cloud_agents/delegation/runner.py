@@ -5,6 +5,7 @@ validate ─ admit ─ pack ─ submit ─ observe ─ collect
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -15,18 +16,16 @@ import anyio.to_thread
 from mcp_cloud_agents.delegation.admit import admit, scoped_key
 from mcp_cloud_agents.delegation.collect import collect
 from mcp_cloud_agents.delegation.observe import observe
+from mcp_cloud_agents.delegation.submit import Submitter
 from mcp_cloud_agents.delegation.validate import validate
-from mcp_cloud_agents.domain.errors import too_weak
+from mcp_cloud_agents.domain.errors import BackendUnavailable, IsolationUnavailable, too_weak
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-    from mcp_cloud_agents.delegation.pack import Packer
+    from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.delegation.request import JobView, Request
-    from mcp_cloud_agents.delegation.submit import Submitter
     from mcp_cloud_agents.domain.job import JobId, Origin
-    from mcp_cloud_agents.domain.sandbox import IsolationLevel
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.ports.backend import Backend, Bytes, Watch
     from mcp_cloud_agents.ports.records import Record, Records
@@ -43,22 +42,11 @@ async def _nobody(_: JobStatus) -> None:
 class JobRunner:
     """Runs subagents on snapshots. The one way to run a job: tools, commands, patterns call it."""
 
-    def __init__(
-        self,
-        *,
-        packer: Packer,
-        submitter: Submitter,
-        records: Records,
-        backend: Backend,
-        roots: Sequence[str],
-        isolation: IsolationLevel,
-    ) -> None:
-        self._packer = packer
-        self._submitter = submitter
+    def __init__(self, *, places: Places, records: Records, roots: Sequence[str]) -> None:
+        self._places = places
+        self._submitter = Submitter(records, places)
         self._records = records
-        self._backend = backend
         self._roots = tuple(roots)
-        self._isolation = isolation
         self._packing = anyio.CapacityLimiter(2)
         self._reading = anyio.CapacityLimiter(4)
 
@@ -71,24 +59,34 @@ class JobRunner:
             StateUnusable, NoSpace, BackendFailed: calling again with the same key is safe.
         """
         validate(request)
+        candidates = self._places.candidates(request.backend)
         origin = await self._locate(request.workspace)
         admit(origin, self._roots)
         request = replace(request, key=scoped_key(request.key, origin))
         if (record := await self._submitter.repeated(request.key)) is not None:
-            return await collect(self._backend, record, note=_REPEATED)
-        await self._check_isolation()
-        pack = partial(self._packer.pack, request, origin)
+            return await self._view(record, note=_REPEATED)
+        passed_over: tuple[str, ...] = ()
+        for place in candidates[:-1]:
+            try:
+                return await self._start(place, request, origin, passed_over)
+            except (BackendUnavailable, IsolationUnavailable) as exc:  # nothing was started there
+                passed_over += (f"{place.name} was passed over: {exc.message}",)
+        return await self._start(candidates[-1], request, origin, passed_over)
+
+    async def _start(
+        self, place: Place, request: Request, origin: Origin, passed_over: tuple[str, ...]
+    ) -> JobView:
+        await self._check(place)
+        pack = partial(place.packer.pack, request, origin, passed_over)
         spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
         if not request.fresh and (same := await self._submitter.under_way(spec)) is not None:
-            return await collect(self._backend, same, note=_UNDER_WAY)
-        record = await self._submitter.submit(spec)
-        return await collect(
-            self._backend, record, note="" if record.spec.id == spec.id else _REPEATED
-        )
+            return await self._view(same, note=_UNDER_WAY)
+        record = await self._submitter.submit(spec, place)
+        return await self._view(record, note="" if record.spec.id == spec.id else _REPEATED)
 
     async def look(self, job_id: JobId) -> JobView:
         """What is known of a job now. Raises UnknownJob, JobCorrupt."""
-        return await collect(self._backend, await self._record(job_id))
+        return await self._view(await self._record(job_id))
 
     async def wait(
         self,
@@ -99,8 +97,9 @@ class JobRunner:
     ) -> JobView:
         """Look once the job is done, or the time is up. Raises UnknownJob, JobCorrupt."""
         record = await self._record(job_id)
-        await observe(self._backend, job_id, timeout_s=timeout_s, on_change=on_change)
-        return await collect(self._backend, record)
+        backend = self._places.of(record.backend).backend
+        await observe(backend, job_id, timeout_s=timeout_s, on_change=on_change)
+        return await self._view(record)
 
     async def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
         """The newest jobs, of one workspace or of all. Raises NotAWorktree."""
@@ -109,34 +108,43 @@ class JobRunner:
 
     async def status(self, job_id: JobId) -> JobStatus:
         """The state alone. Raises UnknownJob, JobCorrupt."""
-        return await self._backend.status(job_id)
+        return await (await self._backend_of(job_id)).status(job_id)
 
     async def cancel(self, job_id: JobId) -> JobView:
         """Ask a job to end, and look. Raises UnknownJob, JobCorrupt."""
         record = await self._record(job_id)
-        await self._backend.cancel(job_id)
-        return await collect(self._backend, record)
+        await self._places.of(record.backend).backend.cancel(job_id)
+        return await self._view(record)
 
     async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
         """Raw bytes of a job's log. Raises UnknownJob."""
-        return await self._backend.log(job_id, offset=offset, limit=limit)
+        return await (await self._backend_of(job_id)).log(job_id, offset=offset, limit=limit)
 
     async def artifact(self, job_id: JobId, name: str, *, offset: int, limit: int) -> Bytes:
         """Raw bytes of an artifact. Raises UnknownJob, UnknownArtifact."""
-        return await self._backend.artifact(job_id, name, offset=offset, limit=limit)
+        backend = await self._backend_of(job_id)
+        return await backend.artifact(job_id, name, offset=offset, limit=limit)
 
-    def watch(self, job_id: JobId) -> AbstractAsyncContextManager[Watch]:
-        """Follow a job: enter first, look second."""
-        return self._backend.watch(job_id)
+    @asynccontextmanager
+    async def watch(self, job_id: JobId) -> AsyncGenerator[Watch]:
+        """Follow a job: enter first, look second. Raises UnknownJob."""
+        async with (await self._backend_of(job_id)).watch(job_id) as watch:
+            yield watch
 
-    async def _check_isolation(self) -> None:
-        probe = await self._backend.probe()
-        if not probe.works or not probe.level.satisfies(self._isolation):
-            raise too_weak(self._isolation, probe.problem, probe.remedy)
+    async def _check(self, place: Place) -> None:
+        probe = await place.backend.probe()
+        if not probe.works or not probe.level.satisfies(place.isolation):
+            raise too_weak(place.isolation, probe.problem, probe.remedy)
 
     async def _locate(self, workspace: str) -> Origin:
-        locate = partial(self._packer.locate, workspace)
+        locate = partial(self._places.first.packer.locate, workspace)
         return await anyio.to_thread.run_sync(locate, limiter=self._reading)
+
+    async def _view(self, record: Record, *, note: str = "") -> JobView:
+        return await collect(self._places.of(record.backend).backend, record, note=note)
+
+    async def _backend_of(self, job_id: JobId) -> Backend:
+        return self._places.of((await self._record(job_id)).backend).backend
 
     async def _record(self, job_id: JobId) -> Record:
         return await self._read(partial(self._records.get, job_id))

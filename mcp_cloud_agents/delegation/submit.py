@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 
-from mcp_cloud_agents.domain.errors import JobCorrupt, UnknownJob
+from mcp_cloud_agents.domain.errors import BackendUnavailable, JobCorrupt, UnknownJob
 from mcp_cloud_agents.ports.records import Record
 
 if TYPE_CHECKING:
+    from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.domain.job import JobSpec
-    from mcp_cloud_agents.ports.backend import Backend
     from mcp_cloud_agents.ports.records import Records
 
 T = TypeVar("T")
@@ -25,9 +25,9 @@ T = TypeVar("T")
 class Submitter:
     """Brings a specification to its backend, once."""
 
-    def __init__(self, records: Records, backend: Backend) -> None:
+    def __init__(self, records: Records, places: Places) -> None:
         self._records = records
-        self._backend = backend
+        self._places = places
         self._threads = anyio.CapacityLimiter(4)
 
     async def repeated(self, key: str | None) -> Record | None:
@@ -36,25 +36,34 @@ class Submitter:
             return None
         found = await self._call(partial(self._records.by_key, key))
         if found is not None:
-            await self._backend.submit(found.spec)
+            await self._places.of(found.backend).backend.submit(found.spec)
         return found
 
     async def under_way(self, spec: JobSpec) -> Record | None:
         """A job that does the same work and has not ended."""
         for record in await self._call(partial(self._records.same_work, spec.digest)):
             try:
-                status = await self._backend.status(record.spec.id)
-            except (UnknownJob, JobCorrupt):
+                backend = self._places.of(record.backend).backend
+                status = await backend.status(record.spec.id)
+            except (UnknownJob, JobCorrupt, BackendUnavailable):
                 continue
             if not status.state.done:
                 return record
         return None
 
-    async def submit(self, spec: JobSpec) -> Record:
-        """Claim and start; what is returned may be the job of another who was faster."""
-        mine = Record(spec=spec, backend=self._backend.name)
+    async def submit(self, spec: JobSpec, place: Place) -> Record:
+        """Claim and start; what is returned may be the job of another who was faster.
+
+        Raises:
+            BackendUnavailable: nothing was started, and the claim was given back.
+        """
+        mine = Record(spec=spec, backend=place.name)
         record = await self._call(partial(self._records.claim, mine))
-        await self._backend.submit(record.spec)
+        try:
+            await self._places.of(record.backend).backend.submit(record.spec)
+        except BackendUnavailable:
+            await self._call(partial(self._records.forget, [record.spec.id]))
+            raise
         return record
 
     async def _call(self, work: partial[T]) -> T:

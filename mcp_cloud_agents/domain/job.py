@@ -114,4 +114,6 @@ class JobSpec:
     """Seconds since the epoch."""
     key: str | None = None
     """The idempotency key it was asked for under."""
+    passed_over: tuple[str, ...] = ()
+    """Places where it would rather have run, each with what was wrong there."""
     version: int = SPEC_VERSION

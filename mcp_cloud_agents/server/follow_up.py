@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.server.arguments import clamped_wait
-from mcp_cloud_agents.server.calls import result_of
+from mcp_cloud_agents.server.calls import call_key, result_of
 from mcp_cloud_agents.server.views import job_answer, links_of
 
 if TYPE_CHECKING:
@@ -16,24 +17,32 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.request import JobView
     from mcp_cloud_agents.domain.job import JobId
     from mcp_cloud_agents.domain.status import JobStatus
+    from mcp_cloud_agents.ports.planner import Wish
     from mcp_cloud_agents.server.front import Front
 
 
-def seconds_of(minutes: float | None) -> int | None:
-    """Whole seconds, at least one where a positive time was asked for; absurd values stay absurd.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Arguments that each submit tool takes, besides what is to be run."""
 
-    They are refused with a message by the validation of the request.
-    """
-    if minutes is None:
-        return None
-    return max(1, round(min(minutes, 1e9) * 60)) if minutes > 0 else -1
+    workspace: str | None
+    key: str | None
+    fresh: bool
+    wait_s: float
 
 
-async def start(front: Front, ctx: Context, request: Request, *, wait_s: float) -> CallToolResult:
+async def start(front: Front, ctx: Context, agent: str, wish: Wish, given: Given) -> CallToolResult:
     """Submit, then wait up to `wait_s`. Raises AgentsError."""
+    request = Request(
+        agent=agent,
+        workspace=given.workspace or front.workspace,
+        wish=wish,
+        key=call_key(ctx, given.key),
+        fresh=given.fresh,
+    )
     view = await (await front.runner()).submit(request)
-    if wait_s > 0 and not view.status.state.done:
-        return await wait(front, ctx, view.spec.id, timeout_s=wait_s)
+    if given.wait_s > 0 and not view.status.state.done:
+        return await wait(front, ctx, view.spec.id, timeout_s=given.wait_s)
     return answer_of(view)
 
 

@@ -19,6 +19,8 @@ from mcp.server.stdio import stdio_server
 from mcp.types import EmptyResult, SetLevelRequestParams, SubscribeRequestParams
 from mcp.types import UnsubscribeRequestParams as UnsubscribeParams
 
+from mcp_cloud_agents.server.unparsed import Answering
+
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
@@ -61,7 +63,7 @@ async def serve(server: AgentServer) -> None:
             NotificationOptions(tools_changed=True, resources_changed=True)
         )
         try:
-            await low.run(read, write, options)
+            await low.run(Answering(read, write), write, options)
         except BaseException:  # noqa: BLE001  the end is told, whatever it was; then the process goes
             _log.exception("serve_failed")
             _leave(1)

@@ -99,6 +99,8 @@ def summary_of(view: JobView) -> str:
             f"{status.state.capitalize()}: {status.progress.done}{total} tests done, "
             f"{status.progress.failed} failed so far."
         )
+    if status.waiting:
+        return cut(f"The job is {status.state}: {status.waiting}", 700)
     return f"The job is {status.state}."
 
 

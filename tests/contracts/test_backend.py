@@ -52,13 +52,13 @@ class Place:
 
     def backend(self) -> LocalBackend:
         runner = runner_for(load(self.env, cwd=self.cwd))
-        backend = runner._backend  # the composition root makes no backend without a runner
+        backend = runner._places.first.backend  # the composition root makes no backend without a runner
         assert isinstance(backend, LocalBackend)
         return backend
 
     def spec(self, command: str) -> JobSpec:
         """A job that was submitted nowhere yet."""
-        packer = runner_for(load(self.env, cwd=self.cwd))._packer
+        packer = runner_for(load(self.env, cwd=self.cwd))._places.first.packer
         wish = Wish(kind=Kind.COMMAND, command=command)
         request = Request(agent="run_in_sandbox", workspace=self.cwd, wish=wish, key=None)
         return packer.pack(request, packer.locate(self.cwd))

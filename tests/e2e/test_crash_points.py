@@ -59,10 +59,10 @@ def packed(runner: JobRunner, repository: Repository) -> JobSpec:
     """What a submit has made just before it claims."""
     wish = Wish(kind=Kind.COMMAND, command=SUBMIT["command"])
     where = str(repository.path)
-    origin = runner._packer.locate(where)
+    origin = runner._places.first.packer.locate(where)
     key = scoped_key(f"caller:{KEY}", origin)
     request = Request(agent="run_in_sandbox", workspace=where, wish=wish, key=key)
-    return runner._packer.pack(request, origin)
+    return runner._places.first.packer.pack(request, origin)
 
 
 def log_of(wire: Wire, job: str) -> str:
@@ -93,7 +93,7 @@ def test_a_submit_killed_before_the_supervisor_started_is_started_by_the_same_ke
     runner = runner_of(repository)
     spec = packed(runner, repository)
     runner._records.claim(Record(spec=spec, backend="local"))
-    backend = runner._backend
+    backend = runner._places.first.backend
     assert isinstance(backend, LocalBackend)
     host = backend._host
     JobFolder.create(backend._jobs, spec, host, shared=host.owner is not None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from mcp.server import MCPServer
-from mcp.types import CallToolResult, ToolAnnotations
+from mcp.types import CallToolResult
 
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.server.answers import JobAnswer
 from mcp_cloud_agents.server.arguments import JobIdArgument
 from mcp_cloud_agents.server.calls import tool_errors
+from mcp_cloud_agents.server.effects import ENDS_A_JOB
 from mcp_cloud_agents.server.follow_up import answer_of
 from mcp_cloud_agents.server.front import Front
 
@@ -27,9 +28,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         name="cancel_job",
         title="Cancel a job",
         description=_DESCRIPTION,
-        annotations=ToolAnnotations(
-            read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-        ),
+        annotations=ENDS_A_JOB,
     )
     @tool_errors
     async def cancel_job(job_id: JobIdArgument) -> Annotated[CallToolResult, JobAnswer]:

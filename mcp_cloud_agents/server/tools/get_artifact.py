@@ -6,7 +6,7 @@ import base64
 from typing import Annotated
 
 from mcp.server import MCPServer
-from mcp.types import CallToolResult, ToolAnnotations
+from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_cloud_agents.domain.job import JobId
@@ -14,6 +14,7 @@ from mcp_cloud_agents.ports.backend import Bytes
 from mcp_cloud_agents.server.answers import MAX_CHARS, ArtifactAnswer
 from mcp_cloud_agents.server.arguments import JobIdArgument
 from mcp_cloud_agents.server.calls import result_of, tool_errors
+from mcp_cloud_agents.server.effects import READS
 from mcp_cloud_agents.server.front import Front
 
 MAX_PAGE_BYTES = 6_000
@@ -32,9 +33,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         name="get_artifact",
         title="Read an artifact",
         description=_DESCRIPTION,
-        annotations=ToolAnnotations(
-            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-        ),
+        annotations=READS,
     )
     @tool_errors
     async def get_artifact(

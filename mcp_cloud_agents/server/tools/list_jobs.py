@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from mcp.server import MCPServer
-from mcp.types import CallToolResult, ToolAnnotations
+from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_cloud_agents.delegation.runner import JobRunner
-from mcp_cloud_agents.domain.errors import AgentsError
+from mcp_cloud_agents.domain.errors import AgentsError, NotAWorktree
 from mcp_cloud_agents.ports.records import Record
 from mcp_cloud_agents.server.answers import JobLine, JobsAnswer
 from mcp_cloud_agents.server.arguments import Workspace
 from mcp_cloud_agents.server.calls import result_of, tool_errors
+from mcp_cloud_agents.server.effects import READS
 from mcp_cloud_agents.server.front import Front
 from mcp_cloud_agents.server.room import cut, cut_front
 
@@ -24,6 +25,11 @@ List submitted jobs (cloud subagents), newest first: id, state, verdict, command
 newest of this worktree, from any client or session; at most 20. Free of cost. Then get_job or \
 wait_job with a job_id."""
 
+_ELSEWHERE = (
+    "Pass all_workspaces=true for the jobs of every worktree, or the folder of a git worktree as "
+    "workspace."
+)
+
 
 def add(server: MCPServer[None], front: Front) -> None:
     """Register the tool."""
@@ -32,9 +38,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         name="list_jobs",
         title="List jobs",
         description=_DESCRIPTION,
-        annotations=ToolAnnotations(
-            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-        ),
+        annotations=READS,
     )
     @tool_errors
     async def list_jobs(
@@ -46,11 +50,18 @@ def add(server: MCPServer[None], front: Front) -> None:
     ) -> Annotated[CallToolResult, JobsAnswer]:
         runner = await front.runner()
         where = None if all_workspaces else workspace or front.workspace
-        records = await runner.latest(workspace=where, limit=max(1, min(limit, MAX_JOBS)))
+        records = await _latest(runner, where, limit=max(1, min(limit, MAX_JOBS)))
         lines = [await job_line(runner, record) for record in records]
         summary = f"{len(lines)} jobs, newest first." if lines else "No job was submitted here yet."
         follow = "Call get_job or wait_job with one of the ids." if lines else ""
         return result_of(JobsAnswer(summary=summary, next=follow, jobs=lines))
+
+
+async def _latest(runner: JobRunner, where: str | None, *, limit: int) -> tuple[Record, ...]:
+    try:
+        return await runner.latest(workspace=where, limit=limit)
+    except NotAWorktree as exc:
+        raise NotAWorktree(exc.message, hint=_ELSEWHERE) from exc
 
 
 async def job_line(runner: JobRunner, record: Record) -> JobLine:

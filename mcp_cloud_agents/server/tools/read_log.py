@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from mcp.server import MCPServer
-from mcp.types import CallToolResult, ToolAnnotations
+from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_cloud_agents.delegation.logs import LogMatch, LogPage, page, search, tail
@@ -15,6 +15,7 @@ from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.server.answers import MAX_CHARS, LogAnswer, MatchView
 from mcp_cloud_agents.server.arguments import JobIdArgument
 from mcp_cloud_agents.server.calls import result_of, tool_errors
+from mcp_cloud_agents.server.effects import READS
 from mcp_cloud_agents.server.front import Front
 from mcp_cloud_agents.server.room import cut
 
@@ -35,9 +36,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         name="read_log",
         title="Read a job's log",
         description=_DESCRIPTION,
-        annotations=ToolAnnotations(
-            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-        ),
+        annotations=READS,
     )
     @tool_errors
     async def read_log(

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult, ToolAnnotations
+from mcp.types import CallToolResult
 from pydantic import Field
 
-from mcp_cloud_agents.delegation.request import Request
+from mcp_cloud_agents.delegation.timeout import seconds_of
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.ports.planner import Wish
 from mcp_cloud_agents.server.answers import JobAnswer
@@ -20,8 +20,9 @@ from mcp_cloud_agents.server.arguments import (
     WaitS,
     Workspace,
 )
-from mcp_cloud_agents.server.calls import call_key, tool_errors
-from mcp_cloud_agents.server.follow_up import seconds_of, start
+from mcp_cloud_agents.server.calls import tool_errors
+from mcp_cloud_agents.server.effects import STARTS_A_JOB
+from mcp_cloud_agents.server.follow_up import Given, start
 from mcp_cloud_agents.server.front import Front
 
 _DESCRIPTION = """\
@@ -42,12 +43,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         name="run_tests_cloud",
         title="Run tests in a sandboxed job",
         description=_DESCRIPTION,
-        annotations=ToolAnnotations(
-            read_only_hint=False,
-            destructive_hint=False,
-            idempotent_hint=True,
-            open_world_hint=False,
-        ),
+        annotations=STARTS_A_JOB,
     )
     @tool_errors
     async def run_tests_cloud(
@@ -78,11 +74,5 @@ def add(server: MCPServer[None], front: Front) -> None:
             paths=tuple(paths or ()),
             timeout_s=seconds_of(timeout_minutes),
         )
-        request = Request(
-            agent="run_tests_cloud",
-            workspace=workspace or front.workspace,
-            wish=wish,
-            key=call_key(ctx, idempotency_key),
-            fresh=fresh,
-        )
-        return await start(front, ctx, request, wait_s=wait_s)
+        given = Given(workspace=workspace, key=idempotency_key, fresh=fresh, wait_s=wait_s)
+        return await start(front, ctx, "run_tests_cloud", wish, given)

@@ -6,13 +6,14 @@ from typing import Annotated
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult, ToolAnnotations
+from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.server.answers import JobAnswer
 from mcp_cloud_agents.server.arguments import JobIdArgument
 from mcp_cloud_agents.server.calls import tool_errors
+from mcp_cloud_agents.server.effects import READS
 from mcp_cloud_agents.server.follow_up import wait
 from mcp_cloud_agents.server.front import Front
 
@@ -31,9 +32,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         name="wait_job",
         title="Wait for a job",
         description=_DESCRIPTION,
-        annotations=ToolAnnotations(
-            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-        ),
+        annotations=READS,
     )
     @tool_errors
     async def wait_job(
