@@ -1,0 +1,188 @@
+"""Who may do what: each policy compared whole, so that whatever is added shows here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.terraform.offline import Resources
+from tests.terraform.policies import ACCOUNT, BATCH, BUCKET, LOGS, allow, policy_texts, statements
+
+JOBS = f"{BATCH}:job/*"
+QUEUES = [f"{BATCH}:job-queue/mcp-cloud-agents-{name}" for name in ("fargate", "fargate_spot")]
+OBJECTS = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+REPOSITORY = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/mcp-cloud-agents"
+
+
+def policy(resources: Resources, address: str) -> dict[str, dict[str, Any]]:
+    return statements(policy_texts(resources)[address])
+
+
+def test_a_job_reaches_three_folders_of_one_bucket_and_nothing_else(
+    made_default: Resources,
+) -> None:
+    assert policy(made_default, "aws_iam_role_policy.job") == {
+        "ReadAndWrite": allow(
+            OBJECTS, [f"{BUCKET}/{folder}/*" for folder in ("jobs", "packs", "environments")]
+        ),
+        "TellMissingFromRefused": allow(["s3:ListBucket"], [BUCKET]),
+    }
+
+
+def test_the_execution_role_pulls_one_image_and_writes_one_log(made_default: Resources) -> None:
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    assert policy(made_default, "aws_iam_role_policy.execution") == {
+        "Log": allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{LOGS}:log-stream:*"]),
+        "LogInToRegistry": allow(["ecr:GetAuthorizationToken"], ["*"]),
+        "Pull": allow(pull, [REPOSITORY]),
+    }
+
+
+def test_a_submitter_submits_follows_and_ends_jobs_here(made_default: Resources) -> None:
+    definitions = [
+        f"{BATCH}:job-definition/mcp-cloud-agents-{name}{revision}"
+        for name in ("x86_64", "arm64")
+        for revision in ("", ":*")
+    ]
+    (queue,) = made_default.of("aws_sqs_queue").values()
+    look = ["ComputeEnvironments", "JobDefinitions", "JobQueues", "Jobs"]
+    assert policy(made_default, "aws_iam_policy.submitter") == {
+        "Submit": allow(["batch:SubmitJob"], [*QUEUES, *definitions, JOBS]),
+        "TagWhatIsSubmitted": allow(["batch:TagResource"], [JOBS]),
+        "End": allow(["batch:TerminateJob", "batch:CancelJob"], [JOBS]),
+        "SeeTheLine": allow(["batch:GetJobQueueSnapshot"], QUEUES),
+        "Look": allow(
+            [
+                *(f"batch:Describe{what}" for what in look),
+                *("batch:ListJobs", "logs:DescribeLogGroups", "servicequotas:GetServiceQuota"),
+            ],
+            ["*"],
+        ),
+        "FollowLogs": allow(
+            ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:StartLiveTail"],
+            [LOGS, f"{LOGS}:*"],
+        ),
+        "ReadLogs": allow(["logs:GetLogEvents"], [f"{LOGS}:log-stream:*"]),
+        "ReadAndWrite": allow(OBJECTS, [f"{BUCKET}/jobs/*", f"{BUCKET}/packs/*"]),
+        "SeeTheBucket": allow(["s3:ListBucket", "s3:GetBucketLocation"], [BUCKET]),
+        "SeeTheImage": allow(["ecr:DescribeImages"], [REPOSITORY]),
+        "WaitForEvents": allow(
+            [f"sqs:{verb}Message" for verb in ("Receive", "Delete")]
+            + ["sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
+            [queue["arn"]],
+        ),
+    }
+
+
+def test_a_submitter_policy_fits_into_a_managed_policy(made_with_everything: Resources) -> None:
+    text = policy_texts(made_with_everything)["aws_iam_policy.submitter"]
+    assert len("".join(text.split())) < 6144
+
+
+def test_ending_jobs_can_be_limited_to_a_tag(made_with_everything: Resources) -> None:
+    end = policy(made_with_everything, "aws_iam_policy.submitter")["End"]
+    assert end["Condition"] == {"Null": {"aws:ResourceTag/mcp-cloud-agents:job": "false"}}
+
+
+def test_only_tasks_of_this_account_take_the_roles(made_default: Resources) -> None:
+    trust = {
+        json.dumps(json.loads(role["assume_role_policy"])["Statement"])
+        for role in made_default.of("aws_iam_role").values()
+    }
+    assert [json.loads(one) for one in trust] == [
+        [
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+                "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+            }
+        ]
+    ]
+
+
+def test_every_role_has_the_boundary_that_was_given(made_with_everything: Resources) -> None:
+    roles = made_with_everything.of("aws_iam_role")
+    assert set(roles) == {"job", "execution", "instance[0]"}
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+    assert {role["permissions_boundary"] for role in roles.values()} == {boundary}
+
+
+def test_an_instance_joins_its_cluster_and_cannot_make_one(
+    made_with_everything: Resources,
+) -> None:
+    instance = policy(made_with_everything, "aws_iam_role_policy.instance[0]")
+    actions = {action for one in instance.values() for action in one["Action"]}
+    assert "ecs:CreateCluster" not in actions
+    assert not any("*" in action for action in actions)
+
+
+def test_the_bucket_takes_tls_only(made_default: Resources) -> None:
+    assert policy(made_default, "aws_s3_bucket_policy.this") == {
+        "TlsOnly": {
+            "Effect": "Deny",
+            "Action": ["s3:*"],
+            "Resource": [BUCKET, f"{BUCKET}/*"],
+            "Principal": "*",
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    }
+
+
+def test_write_once_refuses_to_overwrite_what_others_build_on(
+    made_with_everything: Resources,
+) -> None:
+    once = policy(made_with_everything, "aws_s3_bucket_policy.this")["WriteOnce"]
+    assert once == {
+        "Effect": "Deny",
+        "Action": ["s3:PutObject"],
+        "Resource": [
+            f"{BUCKET}/environments/*",
+            f"{BUCKET}/jobs/*/result.json",
+            f"{BUCKET}/packs/*",
+        ],
+        "Principal": "*",
+        "Condition": {
+            "Null": {"s3:if-none-match": "true"},
+            "Bool": {"s3:ObjectCreationOperation": "true"},
+        },
+    }
+
+
+def test_only_our_rule_writes_events(made_default: Resources) -> None:
+    (rule,) = made_default.of("aws_cloudwatch_event_rule").values()
+    (queue,) = made_default.of("aws_sqs_queue").values()
+    assert policy(made_default, "aws_sqs_queue_policy.events[0]") == {
+        "FromTheRule": allow(["sqs:SendMessage"], [queue["arn"]])
+        | {
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Condition": {"ArnEquals": {"aws:SourceArn": rule["arn"]}},
+        }
+    }
+
+
+def test_in_private_s3_serves_this_bucket_and_image_layers_only(made_private: Resources) -> None:
+    layers = "arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"
+    assert policy(made_private, "aws_vpc_endpoint.s3") == {
+        "OwnBucket": allow([*OBJECTS, "s3:ListBucket"], [BUCKET, f"{BUCKET}/*"])
+        | {"Principal": "*"},
+        "LayersOfImages": allow(["s3:GetObject"], [layers]) | {"Principal": "*"},
+    }
+
+
+def test_in_private_endpoints_serve_this_account_and_its_resources_only(
+    made_private: Resources,
+) -> None:
+    served = {
+        address: [(one["Resource"], one["Condition"]) for one in json.loads(text)["Statement"]]
+        for address, text in policy_texts(made_private).items()
+        if "aws_vpc_endpoint." in address and not address.endswith(".s3")
+    }
+    ours = {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}}
+    pull = [("*", ours), (REPOSITORY, ours)]
+    assert served == {
+        "aws_vpc_endpoint.dynamodb": [(f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/*", ours)],
+        'aws_vpc_endpoint.interface["ecr.api"]': pull,
+        'aws_vpc_endpoint.interface["ecr.dkr"]': pull,
+        'aws_vpc_endpoint.interface["logs"]': [(f"{LOGS}:log-stream:*", ours)],
+    }
