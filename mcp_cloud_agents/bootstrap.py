@@ -60,7 +60,7 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
     from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.environments.planner import TreePlanner
-    from mcp_cloud_agents.environments.toolchains import Search
+    from mcp_cloud_agents.environments.toolchains import Search, on_this_machine
     from mcp_cloud_agents.environments.uv_program import uv_program
     from mcp_cloud_agents.ports.records import Record
     from mcp_cloud_agents.snapshots.screen import ScreenRules
@@ -80,7 +80,7 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
     )
     snapshots = GitSnapshots(settings.state_dir, rules)
     search = Search(search_path=settings.search_path, home=settings.home, job_uid=owner)
-    planner = TreePlanner(snapshots, settings.limits, search, settings.setup_env)
+    planner = TreePlanner(snapshots, settings.limits, on_this_machine(search), settings.setup_env)
     host = HostPlan(
         state=state.path,
         uv=uv_program(state.tools, job_uid=owner),

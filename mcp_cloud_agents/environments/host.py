@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.setup import Toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +34,16 @@ class Host:
     def toolchain(self, name: str) -> Toolchain | None:
         """The toolchain of this name."""
         return next((one for one in self.toolchains if one.name == name), None)
+
+
+class Finder(Protocol):
+    """Tells what the machine that a job runs on gives."""
+
+    def __call__(self, wants: Sequence[Want], *, avoid: str) -> Host:
+        """The machine, with those of the wanted toolchains that are there.
+
+        Args:
+            wants: what the tree needs.
+            avoid: folder whose programs are never run: the worktree, whose content is untrusted.
+        """
+        ...

@@ -14,7 +14,7 @@ from mcp_cloud_agents.agents.repository_config import (
 )
 from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.domain.job import Kind
-from mcp_cloud_agents.environments import detect, toolchains
+from mcp_cloud_agents.environments import detect
 from mcp_cloud_agents.ports.planner import Plan
 from mcp_cloud_agents.runners.detect import DETECTION_FILES, RUNNERS, choose
 from mcp_cloud_agents.runners.selection import selected
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import Snapshot
     from mcp_cloud_agents.domain.sandbox import Limits
     from mcp_cloud_agents.domain.setup import SetupPlan
-    from mcp_cloud_agents.environments.toolchains import Search
+    from mcp_cloud_agents.environments.host import Finder
     from mcp_cloud_agents.environments.tree import Tree
     from mcp_cloud_agents.ports.planner import Wish
     from mcp_cloud_agents.ports.snapshots import Snapshots
@@ -44,7 +44,7 @@ class TreePlanner:
         snapshots: reads files of the snapshot.
         limits: the person's; the repository and the caller may only tighten them, but for the
             timeout, which the caller sets.
-        search: where the person's toolchains are.
+        machine: tells what the machine that jobs run on gives.
         setup_env: the person's variables for set-up.
     """
 
@@ -52,12 +52,12 @@ class TreePlanner:
         self,
         snapshots: Snapshots,
         limits: Limits,
-        search: Search,
+        machine: Finder,
         setup_env: Sequence[tuple[str, str]],
     ) -> None:
         self._snapshots = snapshots
         self._limits = limits
-        self._search = search
+        self._machine = machine
         self._setup_env = tuple(setup_env)
 
     def plan(self, snapshot: Snapshot, wish: Wish) -> Plan:
@@ -83,10 +83,10 @@ class TreePlanner:
     def _setup(
         self, snapshot: Snapshot, tree: Tree, config: RepositoryConfig, runner: str | None
     ) -> SetupPlan:
-        search = replace(self._search, avoid=snapshot.origin.workspace)
+        wants = detect.wanted(tree, runner=runner)
         return detect.plan(
             tree,
-            toolchains.find(detect.wanted(tree, runner=runner), search),
+            self._machine(wants, avoid=snapshot.origin.workspace),
             repository=snapshot.repository,
             runner=runner,
             declared=config.setup,

@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ from mcp_cloud_agents.environments.versions import release, satisfies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from mcp_cloud_agents.environments.host import Finder
 
 _PROBE_TIMEOUT_S = 10
 _WHOLE_STORES = ("/nix/store", "/home/linuxbrew/.linuxbrew", "/opt/homebrew")
@@ -67,6 +69,15 @@ class _Found:
     version: str
     prefix: str
     """The folder that holds all of it."""
+
+
+def on_this_machine(search: Search) -> Finder:
+    """Jobs run here: what they are given is found here."""
+
+    def finder(wants: Sequence[Want], *, avoid: str) -> Host:
+        return find(wants, replace(search, avoid=avoid))
+
+    return finder
 
 
 def find(wants: Sequence[Want], search: Search) -> Host:

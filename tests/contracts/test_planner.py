@@ -15,7 +15,7 @@ from mcp_cloud_agents.domain.errors import BackendFailed, BadConfig, InvalidArgu
 from mcp_cloud_agents.domain.job import Kind, Snapshot
 from mcp_cloud_agents.domain.sandbox import Limits
 from mcp_cloud_agents.environments.planner import TreePlanner
-from mcp_cloud_agents.environments.toolchains import Search
+from mcp_cloud_agents.environments.toolchains import Search, on_this_machine
 from mcp_cloud_agents.ports.planner import Plan, Planner, Wish
 from mcp_cloud_agents.ports.snapshots import Snapshots
 from mcp_cloud_agents.snapshots.screen import ScreenRules
@@ -27,7 +27,7 @@ CONFIG = ".cloud-agents/config.toml"
 SEARCH = Search(search_path="/usr/bin:/bin", home="/nonexistent")
 TREE = {"pyproject.toml": "[tool.pytest.ini_options]\n", "tests/test_a.py": ""}
 PLANNERS: dict[str, Callable[[Snapshots], Planner]] = {
-    "tree": lambda snapshots: TreePlanner(snapshots, LIMITS, SEARCH, ())
+    "tree": lambda snapshots: TreePlanner(snapshots, LIMITS, on_this_machine(SEARCH), ())
 }
 
 

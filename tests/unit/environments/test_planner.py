@@ -10,7 +10,7 @@ from mcp_cloud_agents.domain.errors import BadConfig, InvalidArgument
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.domain.sandbox import Limits
 from mcp_cloud_agents.environments.planner import TreePlanner
-from mcp_cloud_agents.environments.toolchains import Search
+from mcp_cloud_agents.environments.toolchains import Search, on_this_machine
 from mcp_cloud_agents.ports.planner import Plan, Wish
 from mcp_cloud_agents.snapshots.screen import ScreenRules
 from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
@@ -30,7 +30,7 @@ def planned(tmp_path: Path) -> Planned:
             (tree / name).write_text(text)
         subprocess.run(["git", "init", "-q", str(tree)], check=True)
         search = Search(search_path="/usr/bin:/bin", home="/nonexistent")
-        planner = TreePlanner(snapshots, Limits(), search, ())
+        planner = TreePlanner(snapshots, Limits(), on_this_machine(search), ())
         snapshot = snapshots.take(snapshots.locate(str(tree)))
         return planner.plan(snapshot, wish or Wish(kind=Kind.TESTS, command=None))
 
