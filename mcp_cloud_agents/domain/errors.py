@@ -14,6 +14,14 @@ AgentsError
 ├── JobCorrupt             a job's folder was damaged
 ├── NoSpace                the disk is full
 └── BackendFailed          the place where jobs run did not answer as it should
+    ├── StoreUnavailable       the shared store cannot be reached now; calling again can help
+    ├── StoreDenied            the shared store refuses; somebody has to change something first
+    └── BackendUnavailable     it cannot start jobs now; nothing was started there
+        ├── CloudCredentials       no credentials for AWS, or they have expired
+        ├── CloudDenied            a permission is missing; the message names action and resource
+        ├── CloudMisconfigured     queue, definition, bucket, region or account is not as configured
+        └── CloudUnreachable       AWS cannot be reached, or is failing; it may pass by itself
+            └── CloudThrottled         it answers that there were too many calls
 """
 
 from __future__ import annotations
@@ -135,3 +143,51 @@ class BackendFailed(AgentsError):
     """The place where jobs run did not answer as it should."""
 
     code = "backend_failed"
+
+
+class BackendUnavailable(BackendFailed):
+    """The place where jobs run cannot start any now; nothing was started there."""
+
+    code = "backend_unavailable"
+
+
+class CloudCredentials(BackendUnavailable):
+    """There are no credentials for AWS, or they have expired."""
+
+    code = "cloud_credentials"
+
+
+class CloudDenied(BackendUnavailable):
+    """A permission is missing; the message names action and resource as AWS named them."""
+
+    code = "cloud_denied"
+
+
+class CloudMisconfigured(BackendUnavailable):
+    """A queue, job definition, bucket, region or account is not what the settings say."""
+
+    code = "cloud_misconfigured"
+
+
+class CloudUnreachable(BackendUnavailable):
+    """AWS cannot be reached, or is failing; it may pass by itself."""
+
+    code = "cloud_unreachable"
+
+
+class CloudThrottled(CloudUnreachable):
+    """AWS answers that there were too many calls."""
+
+    code = "cloud_throttled"
+
+
+class StoreUnavailable(BackendFailed):
+    """The shared store cannot be reached now: network, throttling, expired credentials."""
+
+    code = "store_unavailable"
+
+
+class StoreDenied(BackendFailed):
+    """The shared store refuses: a permission, the bucket, the region or credentials are wrong."""
+
+    code = "store_denied"

@@ -91,7 +91,8 @@ def _read(path: str) -> KeptCache:
         commit = msgspec.json.decode(data, type=_Memory).commit
     with suppress(OSError):
         found = read_whole(os.path.join(path, "objects", "info", "alternates")) or b""
-        return KeptCache(alternates=tuple(filter(None, os.fsdecode(found).split("\n"))), commit=commit)
+        lines = os.fsdecode(found).split("\n")
+        return KeptCache(alternates=tuple(filter(None, lines)), commit=commit)
     return KeptCache(alternates=(), commit=commit)
 
 

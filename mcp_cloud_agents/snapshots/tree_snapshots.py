@@ -56,7 +56,8 @@ class GitSnapshots:
         self._reader = TheirReader(self._env)
         self._caches = os.path.join(self._state_dir, "snapshots")
         repositories = os.path.join(self._state_dir, "repositories")
-        self._stores = Stores(repositories, shared=os.geteuid() == 0)
+        self.stores = Stores(repositories, shared=os.geteuid() == 0)
+        """The object stores that snapshots are carried to."""
 
     def locate(self, workspace: str) -> Origin:
         """Find the worktree that holds `workspace`; `dirty` is only known after `take`."""
@@ -77,7 +78,7 @@ class GitSnapshots:
         inside = [path for path in paths if not {"", ".", ".."} & set(path.split("/"))]
         if not inside:
             return {}
-        git = self._stores.get(snapshot.repository).git
+        git = self.stores.get(snapshot.repository).git
         listing = ("--literal-pathspecs", "ls-tree", "-l", "-z", "--full-tree")
         wanted = git.run(*listing, snapshot.commit, "--", *inside)
         oids: dict[str, bytes] = {}
@@ -90,7 +91,7 @@ class GitSnapshots:
 
     def names(self, snapshot: Snapshot) -> frozenset[str]:
         """Every path of the snapshot that is valid UTF-8."""
-        git = self._stores.get(snapshot.repository).git
+        git = self.stores.get(snapshot.repository).git
         out = git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", snapshot.commit)
         return frozenset(text for path in fields(out) if (text := _utf8(path)) is not None)
 
@@ -109,7 +110,7 @@ class GitSnapshots:
     def _look(self, origin: Origin, cache: str, *, full: bool) -> Snapshot:
         user = user_git(origin.workspace, self._env)
         theirs = self._reader.read(user, origin)
-        repository = self._stores.of(origin.common_dir, theirs.object_format)
+        repository = self.stores.of(origin.common_dir, theirs.object_format)
         private = PrivateGit(
             cache,
             work_tree=origin.workspace,
@@ -142,7 +143,7 @@ class GitSnapshots:
         memory = taken.memory
         if repository.has(memory.commit):
             return 0
-        with self._stores.writing(repository):
+        with self.stores.writing(repository):
             if taken.objects:
                 form = private.object_format
                 sent = repository.receive(taken.objects, commit=memory.commit, object_format=form)
