@@ -22,7 +22,7 @@ import pyseccomp as sc
 
 FOLDER = Path(__file__).resolve().parent.parent / "mcp_cloud_agents/sandbox/seccomp"
 ARCHITECTURES = {"x86_64": sc.Arch.X86_64, "aarch64": sc.Arch.AARCH64}
-PROFILES = ("run", "setup")
+PROFILES = ("run", "setup", "offline")
 
 MOUNTS_AND_NAMESPACES = (
     "mount umount2 pivot_root chroot move_mount open_tree fsopen fsmount fsconfig fspick "
@@ -65,6 +65,11 @@ def build(architecture: str, profile: str) -> bytes:
     filters.add_rule(sc.ERRNO(errno.ENOSYS), "clone3")
     for request in TERMINAL_INJECTION:
         filters.add_rule(sc.ERRNO(errno.EPERM), "ioctl", sc.Arg(1, sc.MASKED_EQ, INT, request))
+    _limit_sockets(filters, profile)
+    return _exported(filters)
+
+
+def _limit_sockets(filters: sc.SyscallFilter, profile: str) -> None:
     for call, family in product(("socket", "socketpair"), sorted(FAMILIES)):
         filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), call, _family(family))
     for family in (AF_INET, AF_INET6):
@@ -76,7 +81,11 @@ def build(architecture: str, profile: str) -> bytes:
         for kind in (SOCK_DGRAM, SOCK_RAW):
             rule = (_family(AF_UNIX), _type(kind))
             filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), "socketpair", *rule)
-    return _exported(filters)
+    if profile == "offline":
+        # Without a network namespace the filter is all that keeps a command off the network.
+        for family in (AF_INET, AF_INET6, AF_NETLINK):
+            filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), "socket", _family(family))
+            filters.add_rule(sc.ERRNO(errno.EAFNOSUPPORT), "socketpair", _family(family))
 
 
 def _family(family: int) -> sc.Arg:
@@ -107,7 +116,7 @@ def _libseccomp() -> str:
 
 
 def main(folder: Path) -> int:
-    """Write all four, and what they were built with."""
+    """Write all of them, and what they were built with."""
     folder.mkdir(exist_ok=True)
     for architecture, profile in product(ARCHITECTURES, PROFILES):
         data = build(architecture, profile)

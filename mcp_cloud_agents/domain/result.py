@@ -27,6 +27,15 @@ class CauseKind(StrEnum):
     """The tests ended without a report that could be trusted."""
     SUPERVISOR_DIED = "supervisor_died"
     REBOOT = "reboot"
+    SPOT_RECLAIMED = "spot_reclaimed"
+    HOST_LOST = "host_lost"
+    IMAGE_PULL = "image_pull"
+    RESOURCE_INITIALIZATION = "resource_initialization"
+    """The place could not prepare the container: network, secrets, log, disk."""
+    DEPENDENCY = "dependency"
+    """A job that this one waited for failed."""
+    NOT_PLACED = "not_placed"
+    """It waited for a machine until the queue gave up."""
     INTERNAL = "internal"
 
 

@@ -115,3 +115,5 @@ class Probe:
     limits: tuple[tuple[str, Enforcement], ...] = ()
     problem: str = ""
     remedy: str = ""
+    notes: tuple[str, ...] = ()
+    """What a person should know of this isolation; part of every result."""

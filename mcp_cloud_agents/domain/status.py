@@ -25,6 +25,8 @@ class JobStatus:
     log_bytes: int = 0
     heartbeat_at: float | None = None
     """When the supervisor last wrote; None before it started."""
+    waiting: str = ""
+    """Why it has not started yet, or has to start again, where that is known."""
 
     def advance(self, to: JobState, *, at: float, cause: Cause | None = None) -> JobStatus:
         """The status after one step.

@@ -107,7 +107,7 @@ class DiskWatch:
 
     def _entries(self, pids: Sequence[int]) -> Generator[os.stat_result]:
         for folder in self._folders:
-            yield from self._below(folder)
+            yield from self._below(os.path.realpath(folder))  # a driver may have moved it
         for found in open_files(pids):
             if found.st_nlink == 0 and found.st_dev in self._devices:
                 yield found

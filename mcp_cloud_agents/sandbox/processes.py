@@ -35,6 +35,16 @@ def sleeps_with_child(pid: int) -> bool:
     return bool(_children(pid)) and _stat(pid)[:1] == [b"S"]
 
 
+def users_processes(uid: int) -> tuple[int, ...]:
+    """Pids of all processes whose user this is; those that have ended are none."""
+    found: list[int] = []
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if name.isdigit() and _real_user(int(name)) == uid:
+                found.append(int(name))
+    return tuple(found)
+
+
 def rss_bytes(pid: int) -> int:
     """Resident memory, shared pages in full; 0 when the process has ended."""
     try:
@@ -70,6 +80,13 @@ def open_files(pids: Sequence[int]) -> Generator[os.stat_result]:
                     found = os.stat(f"/proc/{pid}/fd/{fd}")
                     if stat.S_ISREG(found.st_mode):
                         yield found
+
+
+def _real_user(pid: int) -> int | None:
+    """From the status: the owner of /proc/PID is root for processes that hide their memory."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        lines = dict(line.split(b":", 1) for line in file)
+    return None if lines[b"State"].split()[0] in (b"Z", b"X") else int(lines[b"Uid"].split()[0])
 
 
 def _stat(pid: int) -> list[bytes]:

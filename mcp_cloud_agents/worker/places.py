@@ -21,6 +21,8 @@ class Places:
     owner: int | None
     """Uid that sandboxed commands have on the host; None: the worker's own."""
     setup_env: tuple[tuple[str, str], ...] = ()
+    tree: str = "/workspace"
+    """Real path of the tree as commands see it: where reports say that files are."""
 
     def path(self, name: str) -> str:
         """Something in the job's folder."""

@@ -10,6 +10,7 @@ from mcp_cloud_agents.domain.rendering import render
 from mcp_cloud_agents.domain.sandbox import Bind, Confinement
 from mcp_cloud_agents.runners.detect import runner_named
 from mcp_cloud_agents.runners.progress import ProgressReader
+from mcp_cloud_agents.runners.runner import Inside
 from mcp_cloud_agents.worker.places import ReportFolder
 from mcp_cloud_agents.worker.run import Ran, Watch, run
 from mcp_cloud_agents.worker.setup import environment_binds, search_path
@@ -33,7 +34,8 @@ class Task:
         self._spec = spec
         self._places = places
         self._desk = desk
-        self._runner = runner_named(spec.runner) if spec.runner else None
+        inside = Inside(tree=places.tree)
+        self._runner = runner_named(spec.runner, inside) if spec.runner else None
         self._filter = self._runner.log_filter() if self._runner else None
         self._root = places.make_report_folder()
         self.folder = ReportFolder(self._root)

@@ -45,8 +45,8 @@ def test_a_signal_shows_as_128_and_its_number(box: Box, number: signal.Signals) 
     assert ended == Ended(exit_code=128 + number, output="")
 
 
-def test_a_program_that_does_not_exist_ends_with_127(full_box: Box) -> None:
-    ended = full_box.run("no-such-program")
+def test_a_program_that_does_not_exist_ends_with_127(strong_box: Box) -> None:
+    ended = strong_box.run("no-such-program")
     assert (ended.exit_code, "no-such-program" in ended.output) == (127, True)
 
 
@@ -73,10 +73,10 @@ def test_words_of_the_command_arrive_unchanged(box: Box) -> None:
 
 
 def test_the_environment_is_the_fixed_base_and_what_was_asked(
-    full_box: Box, monkeypatch: pytest.MonkeyPatch
+    strong_box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOST_SECRET", "canary")
-    ended = full_box.python(
+    ended = strong_box.python(
         "import json, os; print(json.dumps(dict(os.environ)))",
         env=(("TERM", "vt100"), ("ASKED", "for ü")),
         path=("/env/bin", "/other"),
@@ -183,14 +183,14 @@ sys.stdout.write(open("/etc/resolv.conf").read())
     assert ended == Ended(exit_code=0, output=Path("/etc/resolv.conf").read_text())
 
 
-def test_with_the_host_s_network_certificates_are_found(full_box: Box) -> None:
-    ended = full_box.run("/bin/sh", "-c", 'echo "$SSL_CERT_FILE"', network=Network.HOST)
+def test_with_the_host_s_network_certificates_are_found(strong_box: Box) -> None:
+    ended = strong_box.run("/bin/sh", "-c", 'echo "$SSL_CERT_FILE"', network=Network.HOST)
     expected = CERTIFICATES if Path(CERTIFICATES).exists() else ""
     assert ended == Ended(exit_code=0, output=f"{expected}\n")
 
 
-def test_open_files_and_processes_are_limited(full_box: Box) -> None:
-    ended = full_box.run("/bin/bash", "-c", "ulimit -n; ulimit -u; ulimit -c")
+def test_open_files_and_processes_are_limited(strong_box: Box) -> None:
+    ended = strong_box.run("/bin/bash", "-c", "ulimit -n; ulimit -u; ulimit -c")
     assert ended == Ended(exit_code=0, output="256\n64\n0\n")
 
 
@@ -204,8 +204,8 @@ def test_the_descriptor_becomes_readable_at_the_end_and_not_before(box: Box) -> 
     started.close()
 
 
-def test_the_whole_process_tree_is_listed_and_none_after_the_end(full_box: Box) -> None:
-    started = full_box.start([PYTHON, "-I", "-c", DAEMON, "stay"])
+def test_the_whole_process_tree_is_listed_and_none_after_the_end(strong_box: Box) -> None:
+    started = strong_box.start([PYTHON, "-I", "-c", DAEMON, "stay"])
     assert started.line() == "daemon runs\n"
     pids = started.confined.pids()
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
@@ -215,14 +215,14 @@ def test_the_whole_process_tree_is_listed_and_none_after_the_end(full_box: Box) 
     assert tuple(started.confined.pids()) == ()
 
 
-def test_kill_ends_daemonised_children_too(full_box: Box) -> None:
-    started = full_box.start([PYTHON, "-I", "-c", DAEMON, "stay"])
+def test_kill_ends_daemonised_children_too(strong_box: Box) -> None:
+    started = strong_box.start([PYTHON, "-I", "-c", DAEMON, "stay"])
     assert started.line() == "daemon runs\n"
     assert started.close() == b""  # the daemon holds the pipe: at its end, it is gone
 
 
-def test_children_that_outlive_the_command_end_with_it(full_box: Box) -> None:
-    started = full_box.start([PYTHON, "-I", "-c", DAEMON, "leave"])
+def test_children_that_outlive_the_command_end_with_it(strong_box: Box) -> None:
+    started = strong_box.start([PYTHON, "-I", "-c", DAEMON, "leave"])
     assert started.line() == "daemon runs\n"
     assert readable(started.confined.fileno())
     assert started.confined.wait() == 0
@@ -250,9 +250,9 @@ def test_no_process_of_it_is_the_host_s_root(full_box: Box) -> None:
     assert len(owners) == 1
 
 
-def test_many_in_a_row_leave_no_descriptor_behind(full_box: Box) -> None:
-    full_box.run("/bin/true")
+def test_many_in_a_row_leave_no_descriptor_behind(strong_box: Box) -> None:
+    strong_box.run("/bin/true")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
-        assert full_box.run("/bin/true").exit_code == 0
+        assert strong_box.run("/bin/true").exit_code == 0
     assert len(os.listdir("/proc/self/fd")) == before

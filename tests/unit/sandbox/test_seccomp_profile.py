@@ -35,6 +35,15 @@ def test_the_filter_is_the_one_of_machine_and_network(
     assert seccomp_filter(network) == (SHIPPED / name).read_bytes()
 
 
+def test_without_a_network_namespace_the_filter_takes_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    offline = seccomp_filter(Network.NONE, namespaces=False)
+    assert offline == (SHIPPED / "offline.x86_64.bpf").read_bytes()
+    assert seccomp_filter(Network.HOST, namespaces=False) == seccomp_filter(Network.HOST)
+
+
 def test_a_machine_without_a_filter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(IsolationUnavailable, match="riscv64") as refused:
@@ -44,8 +53,8 @@ def test_a_machine_without_a_filter_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_all_filters_differ_and_are_whole_instructions() -> None:
     filters = [path.read_bytes() for path in SHIPPED.glob("*.bpf")]
-    assert len(set(filters)) == 4
-    assert [len(data) % 8 for data in filters] == [0, 0, 0, 0]
+    assert len(set(filters)) == 6
+    assert [len(data) % 8 for data in filters] == [0] * 6
 
 
 def test_the_builder_makes_the_filters_that_ship(tmp_path: Path) -> None:
