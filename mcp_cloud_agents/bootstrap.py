@@ -11,9 +11,11 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mcp_cloud_agents.delegation.place import Place
     from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
-    from mcp_cloud_agents.settings import Settings
+    from mcp_cloud_agents.settings import AwsSettings, Settings
+    from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +101,29 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
 
     records = SqliteRecords(state.records, known)
     packer = Packer(snapshots, planner, SystemClock(), settings.required_isolation)
-    places = Places([Place(backend, packer, settings.required_isolation)])
-    return JobRunner(places=places, records=records, roots=roots_of(settings))
+    here = Place(backend, packer, settings.required_isolation)
+    cloud = (_cloud(settings, settings.aws, snapshots),) if settings.aws is not None else ()
+    return JobRunner(places=Places([*cloud, here]), records=records, roots=roots_of(settings))
+
+
+def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Place:
+    """The person's AWS account as a place for jobs; boto3 is imported with the first call."""
+    from mcp_cloud_agents.backends.aws_batch.factory import aws_backend
+    from mcp_cloud_agents.delegation.pack import Packer
+    from mcp_cloud_agents.delegation.place import Place
+    from mcp_cloud_agents.environments.planner import TreePlanner
+    from mcp_cloud_agents.environments.worker_image import in_image
+    from mcp_cloud_agents.resilience.breaker import Breaker, BreakerBackend, BreakerPolicy
+    from mcp_cloud_agents.telemetry.clock import SystemClock
+
+    clock = SystemClock()
+    machine = in_image(aws.image, aws.image_python)
+    planner = TreePlanner(snapshots, settings.limits, machine, settings.setup_env)
+    backend = BreakerBackend(
+        aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.monotonic)
+    )
+    packer = Packer(snapshots, planner, clock, aws.required_isolation)
+    return Place(backend, packer, aws.required_isolation, shared=True)
 
 
 def job_owner(settings: Settings) -> int | None:

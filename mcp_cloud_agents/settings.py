@@ -4,7 +4,8 @@ The file is `$XDG_CONFIG_HOME/mcp-cloud-agents/config.toml`. The environment's n
 the keys in capitals after `MCP_CLOUD_AGENTS_`, a table's key with the table's name before it
 (`MCP_CLOUD_AGENTS_LIMITS_MEMORY_MIB`); lists are separated by `:`. An empty value and a literal
 `${NAME}` count as unset: that is how MCP clients pass variables that they do not have. Tables of
-free names (`setup_env`) are in the file only.
+free names (`setup_env`) are in the file only, and so is `[aws]`: a repository can hand variables to
+a server by its MCP configuration, and must not choose the account that trees are sent to.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 from msgspec import Meta, ValidationError, convert
@@ -58,6 +60,73 @@ class LimitKnobs:
         )
 
 
+class AwsQueue(StrEnum):
+    """A kind of job queue of the Terraform module."""
+
+    FARGATE = "fargate"
+    FARGATE_SPOT = "fargate_spot"
+    EC2 = "ec2"
+    GPU = "gpu"
+
+    @property
+    def on_instances(self) -> bool:
+        """Whether its jobs run on EC2 instances: other sizes, a job definition of its own."""
+        return self in (AwsQueue.EC2, AwsQueue.GPU)
+
+
+class Architecture(StrEnum):
+    """Of the processors of Fargate jobs."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+
+Region = Annotated[str, Meta(pattern=r"^$|^[a-z]{2}(-[a-z]+)+-\d$")]
+AccountId = Annotated[str, Meta(pattern=r"^$|^\d{12}$")]
+Bucket = Annotated[str, Meta(pattern=r"^$|^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+TagText = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsSettings:
+    """The table `[aws]`: where jobs run in the person's account, as `configure aws` writes it."""
+
+    region: Region = ""
+    account_id: AccountId = ""
+    bucket: Bucket = ""
+    queues: dict[AwsQueue, str] = field(default_factory=dict[AwsQueue, str])
+    """Names or ARNs of job queues."""
+    job_definitions: dict[str, str] = field(default_factory=dict[str, str])
+    """Names by architecture for Fargate; `ec2` and `gpu` for the queues of these names."""
+    log_group: str = ""
+    events_queue_url: str = ""
+    image: str = ""
+    network: str = ""
+    """The module's network profile, to be told."""
+    queue: AwsQueue = AwsQueue.FARGATE
+    """Which of `queues` jobs go to."""
+    architecture: Architecture = Architecture.X86_64
+    vcpus: Annotated[float, Meta(gt=0, le=192)] = 2.0
+    """The least a job gets; its memory may ask for more."""
+    attempts: Annotated[int, Meta(ge=1, le=10)] = 3
+    """How often a job is started at most; only a lost machine is a reason to start again."""
+    required_isolation: IsolationLevel = IsolationLevel.CONTAINER
+    """The weakest inside the container; on Fargate each job has a machine of its own besides."""
+    image_python: Annotated[str, Meta(pattern=r"^3\.\d+$")] = "3.11"
+    """Of the image's /usr/bin/python3."""
+    credentials_profile: str = ""
+    """Profile of the AWS configuration files; empty: what the SDK finds."""
+    endpoint_url: str = ""
+    """Of an emulator; empty: AWS, or AWS_ENDPOINT_URL."""
+    tags: dict[TagText, TagText] = field(default_factory=dict[TagText, TagText])
+    """For cost allocation, on every job."""
+
+    @property
+    def definition_key(self) -> str:
+        """Which of `job_definitions` jobs are made from."""
+        return str(self.queue if self.queue.on_instances else self.architecture)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knobs:
     """The keys of the file; the defaults that depend on the machine are empty or 0 here."""
@@ -74,6 +143,7 @@ class Knobs:
     keep_days: Positive = 30
     keep_gib: Positive = 10
     job_uid: Annotated[int, Meta(ge=1_000, lt=2**31)] = JOB_UID
+    aws: AwsSettings = field(default_factory=AwsSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +174,10 @@ class Settings:
     cwd: str
     sources: Mapping[str, str]
     """For each key `default`, `environment`, or the file's path."""
+    file: str = ""
+    """The person's file, which need not exist."""
+    aws: AwsSettings | None = None
+    """Where jobs run in AWS; None: nothing is configured."""
 
 
 def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = -1) -> Settings:
@@ -117,14 +191,10 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
     Raises:
         BadConfig: the message names the file and line, or the variable.
     """
-    variables = {
-        name: value
-        for name, value in (os.environ if environ is None else environ).items()
-        if not _UNSET.fullmatch(value)
-    }
+    variables = _given(environ)
     uid = os.geteuid() if uid < 0 else uid
     home = _home(variables)
-    file = os.path.join(_xdg(variables, "CONFIG", home, ".config"), NAME, "config.toml")
+    file = config_file(variables)
     sources: dict[str, str] = {}
     knobs = _with_environment(_from_file(file, sources), variables, sources)
     return Settings(
@@ -144,7 +214,46 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
         home=home,
         cwd=cwd or _working_folder(),
         sources={name: sources.get(name, "default") for name in _names()},
+        file=file,
+        aws=None if knobs.aws == AwsSettings() else checked_aws(knobs.aws, file),
     )
+
+
+def config_file(environ: Mapping[str, str] | None = None) -> str:
+    """Path of the person's file, which need not exist."""
+    variables = _given(environ)
+    return os.path.join(_xdg(variables, "CONFIG", _home(variables), ".config"), NAME, "config.toml")
+
+
+def _given(environ: Mapping[str, str] | None) -> dict[str, str]:
+    found = os.environ if environ is None else environ
+    return {name: value for name, value in found.items() if not _UNSET.fullmatch(value)}
+
+
+def checked_aws(table: AwsSettings, file: str) -> AwsSettings:
+    """The table `[aws]`, when its parts fit together.
+
+    Raises:
+        BadConfig: something is missing that every job needs.
+    """
+    needed = ("region", "bucket", "queues", "job_definitions")
+    if missing := [name for name in needed if not getattr(table, name)]:
+        raise BadConfig(
+            f"{file}: the table [aws] lacks {', '.join(missing)}.",
+            hint="Write it by: terraform output -json | mcp-cloud-agents configure aws "
+            "--from-terraform -",
+        )
+    if table.queue not in table.queues:
+        raise BadConfig(
+            f"{file}: [aws.queues] has no {table.queue}; it has {', '.join(sorted(table.queues))}.",
+            hint="Choose another queue, or turn this one on in the Terraform module.",
+        )
+    if table.definition_key not in table.job_definitions:
+        raise BadConfig(
+            f"{file}: [aws.job_definitions] has no {table.definition_key}.",
+            hint="Write the table anew by configure aws, or choose another queue or architecture.",
+        )
+    return table
 
 
 def _working_folder() -> str:
@@ -191,7 +300,7 @@ def _set_in(data: bytes, file: str) -> list[str]:
 
 
 def _with_environment(knobs: Knobs, variables: Mapping[str, str], sources: dict[str, str]) -> Knobs:
-    own = _read_variables(variables, Knobs, PREFIX, skip={"limits", "setup_env"})
+    own = _read_variables(variables, Knobs, PREFIX, skip={"limits", "setup_env", "aws"})
     limits = _read_variables(variables, LimitKnobs, f"{PREFIX}LIMITS_", skip=set())
     sources.update(dict.fromkeys((*own, *(f"limits.{name}" for name in limits)), "environment"))
     return replace(knobs, **own, limits=replace(knobs.limits, **limits))

@@ -61,7 +61,7 @@ async def run_tests(repository: Path) -> dict[str, Any]:
         command=sys.executable, args=["-m", "mcp_cloud_agents", "serve"], cwd=repository
     )
     async with Client(server, read_timeout_seconds=90) as client:
-        result = await client.call_tool("run_tests_cloud", {})
+        result = await client.call_tool("run_tests_cloud", {"backend": "local"})
         answer = dict(result.structured_content or {})
         if not answer.get("ok"):
             return answer

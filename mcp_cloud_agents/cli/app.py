@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from mcp_cloud_agents.cli import attach, cancel, doctor, init, jobs, logs, schemas, submit
+from mcp_cloud_agents.cli import (
+    attach,
+    cancel,
+    configure,
+    doctor,
+    emulate,
+    init,
+    jobs,
+    logs,
+    schemas,
+    submit,
+)
 from mcp_cloud_agents.cli.session import CLOSED, REFUSED, say, silence_stdout
 
 _EXITS = (
@@ -74,8 +85,10 @@ app.command("jobs")(jobs.jobs)
 app.command("attach")(attach.attach)
 app.command("logs")(logs.logs)
 app.command("cancel")(cancel.cancel)
+app.add_typer(configure.app, name="configure")
 app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
+app.command("emulate")(emulate.emulate)
 app.command("schemas")(schemas.schemas)
 
 

@@ -57,6 +57,7 @@ def doctor(
         _tools(settings),
         _state(settings),
         _worktree(settings),
+        *_aws(settings),
     ]
     _print(findings)
     if verbose:
@@ -154,6 +155,23 @@ def _worktree(settings: Settings) -> Finding:
     return Finding(name="roots", ok=True, said=f"worktrees below these may be sent: {roots}")
 
 
+def _aws(settings: Settings) -> list[Finding]:
+    """What jobs in AWS need, asked there; one line when nothing is configured."""
+    if settings.aws is None:
+        said = "not configured: jobs run on this machine (docs/aws.md)"
+        return [Finding(name="aws", ok=True, said=said)]
+    import anyio
+
+    from mcp_cloud_agents.backends.aws_batch.checks import Checks
+    from mcp_cloud_agents.backends.aws_batch.clients import Clients
+
+    checks = anyio.run(Checks(Clients(settings.aws), settings.aws).every)
+    return [
+        Finding(name="aws", ok=check.ok, said=f"{check.name}: {check.said}", remedy=check.remedy)
+        for check in checks
+    ]
+
+
 def _print(findings: list[Finding]) -> None:
     for finding in findings:
         mark, style = ("ok", "green") if finding.ok else ("FAIL", "bold red")
@@ -171,6 +189,8 @@ def _value(settings: Settings, name: str) -> str:
     """As it would be written in the file; of `setup_env` the names alone, values may be secret."""
     limits = settings.limits
     match name:
+        case "aws":
+            return "none" if settings.aws is None else f"see {settings.file}"
         case "setup_env":
             return ", ".join(variable for variable, _ in settings.setup_env) or "none"
         case "limits.timeout_minutes":

@@ -10,6 +10,7 @@ import typer
 from mcp_cloud_agents.cli.follow import follow
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write
 from mcp_cloud_agents.cli.show import exit_code, show_job
+from mcp_cloud_agents.delegation.place import AUTO
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.delegation.timeout import seconds_of
 from mcp_cloud_agents.domain.errors import AgentsError, InvalidArgument
@@ -47,6 +48,12 @@ Workspace = Annotated[
     str | None,
     typer.Option("--workspace", metavar="PATH", help="A path in the worktree; default: here."),
 ]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend", metavar="NAME", help="Where: auto, local or aws_batch; default: auto."
+    ),
+]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start a new job though the same work is under way.")
 ]
@@ -73,6 +80,7 @@ def tests(  # noqa: PLR0913  a command's parameters are its options
     timeout_minutes: Timeout = None,
     workspace: Workspace = None,
     key: Key = None,
+    backend: Backend = AUTO,
     *,
     fresh: Fresh = False,
     detach: Detach = False,
@@ -85,7 +93,7 @@ def tests(  # noqa: PLR0913  a command's parameters are its options
         paths=tuple(path or ()),
         timeout_s=_seconds(timeout_minutes),
     )
-    request = _request("run_tests_cloud", wish, workspace, key, fresh=fresh)
+    request = _request("run_tests_cloud", wish, workspace, key, backend=backend, fresh=fresh)
     _submit(request, detach=detach, json=json)
 
 
@@ -95,6 +103,7 @@ def command(  # noqa: PLR0913  a command's parameters are its options
     timeout_minutes: Timeout = None,
     workspace: Workspace = None,
     key: Key = None,
+    backend: Backend = AUTO,
     *,
     fresh: Fresh = False,
     detach: Detach = False,
@@ -102,18 +111,19 @@ def command(  # noqa: PLR0913  a command's parameters are its options
 ) -> None:
     """Run a command on a copy of the working tree in a sandboxed job. Its exit code is ours."""
     wish = Wish(kind=Kind.COMMAND, command=command, timeout_s=_seconds(timeout_minutes))
-    request = _request("run_in_sandbox", wish, workspace, key, fresh=fresh)
+    request = _request("run_in_sandbox", wish, workspace, key, backend=backend, fresh=fresh)
     _submit(request, detach=detach, json=json)
 
 
 def _request(
-    agent: str, wish: Wish, workspace: str | None, key: str | None, *, fresh: bool
+    agent: str, wish: Wish, workspace: str | None, key: str | None, *, backend: str, fresh: bool
 ) -> Request:
     return Request(
         agent=agent,
         workspace=os.path.abspath(workspace or os.getcwd()),
         wish=wish,
         key=f"caller:{key}" if key else None,
+        backend=backend,
         fresh=fresh,
     )
 

@@ -25,6 +25,9 @@ class Place:
     isolation: IsolationLevel
     """The weakest that the person accepts there."""
 
+    shared: bool = False
+    """Whether other machines submit jobs there as well."""
+
     @property
     def name(self) -> str:
         """The backend's name, as in requests and results."""
@@ -41,6 +44,16 @@ class Places:
     def first(self) -> Place:
         """The preferred one."""
         return self._places[0]
+
+    @property
+    def all(self) -> tuple[Place, ...]:
+        """Every one."""
+        return self._places
+
+    @property
+    def shared(self) -> tuple[Place, ...]:
+        """Those that other machines use as well."""
+        return tuple(place for place in self._places if place.shared)
 
     def candidates(self, wanted: str) -> tuple[Place, ...]:
         """Where a job may be started, in the order to try.

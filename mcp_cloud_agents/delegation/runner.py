@@ -15,10 +15,16 @@ import anyio.to_thread
 
 from mcp_cloud_agents.delegation.admit import admit, scoped_key
 from mcp_cloud_agents.delegation.collect import collect
+from mcp_cloud_agents.delegation.elsewhere import Elsewhere
 from mcp_cloud_agents.delegation.observe import observe
 from mcp_cloud_agents.delegation.submit import Submitter
 from mcp_cloud_agents.delegation.validate import validate
-from mcp_cloud_agents.domain.errors import BackendUnavailable, IsolationUnavailable, too_weak
+from mcp_cloud_agents.domain.errors import (
+    BackendUnavailable,
+    IsolationUnavailable,
+    UnknownJob,
+    too_weak,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -45,6 +51,7 @@ class JobRunner:
     def __init__(self, *, places: Places, records: Records, roots: Sequence[str]) -> None:
         self._places = places
         self._submitter = Submitter(records, places)
+        self._elsewhere = Elsewhere(places)
         self._records = records
         self._roots = tuple(roots)
         self._packing = anyio.CapacityLimiter(2)
@@ -104,7 +111,15 @@ class JobRunner:
     async def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
         """The newest jobs, of one workspace or of all. Raises NotAWorktree."""
         top = None if workspace is None else (await self._locate(workspace)).workspace
-        return await self._read(partial(self._records.latest, workspace=top, limit=limit))
+        here = await self._read(partial(self._records.latest, workspace=top, limit=limit))
+        known = {record.spec.id for record in here}
+        others = [
+            record
+            for record in await self._elsewhere.latest(known, limit=limit)
+            if top in (None, record.spec.snapshot.origin.workspace)
+        ]
+        newest_first = sorted((*here, *others), key=lambda record: record.spec.id, reverse=True)
+        return tuple(newest_first[:limit])
 
     async def status(self, job_id: JobId) -> JobStatus:
         """The state alone. Raises UnknownJob, JobCorrupt."""
@@ -147,7 +162,12 @@ class JobRunner:
         return self._places.of((await self._record(job_id)).backend).backend
 
     async def _record(self, job_id: JobId) -> Record:
-        return await self._read(partial(self._records.get, job_id))
+        try:
+            return await self._read(partial(self._records.get, job_id))
+        except UnknownJob:
+            if (record := await self._elsewhere.find(job_id)) is None:
+                raise
+            return record
 
     async def _read(self, work: partial[T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._reading)

@@ -64,6 +64,19 @@ class Backend(Protocol):
         """
         ...
 
+    async def spec(self, job_id: JobId) -> JobSpec:
+        """What was asked for, by whomever and from wherever.
+
+        Raises:
+            UnknownJob: never submitted here, or cleaned up.
+            JobCorrupt: what is stored of it was damaged.
+        """
+        ...
+
+    async def job_ids(self, *, limit: int) -> tuple[JobId, ...]:
+        """The newest jobs here, newest first, whoever submitted them."""
+        ...
+
     async def status(self, job_id: JobId) -> JobStatus:
         """What is known now; `lost` is a normal answer.
 

@@ -139,6 +139,14 @@ class BreakerBackend:
         self._admit()
         await self._guarded(lambda: self._backend.submit(spec))
 
+    async def spec(self, job_id: JobId) -> JobSpec:
+        """See the port."""
+        return await self._backend.spec(job_id)
+
+    async def job_ids(self, *, limit: int) -> tuple[JobId, ...]:
+        """See the port."""
+        return await self._backend.job_ids(limit=limit)
+
     async def status(self, job_id: JobId) -> JobStatus:
         """See the port."""
         return await self._backend.status(job_id)

@@ -17,6 +17,13 @@ Workspace = Annotated[
     str | None,
     Field(description="Absolute path in the git worktree to send; default: where the server runs."),
 ]
+Backend = Annotated[
+    str,
+    Field(
+        description="Where to run: 'auto' (default: AWS when it is set up and healthy, else here), "
+        "'local', 'aws_batch'. The result says where it ran."
+    ),
+]
 TimeoutMinutes = Annotated[
     float | None,
     Field(description="Wall clock limit of the run, in minutes, up to 1440; default 30."),

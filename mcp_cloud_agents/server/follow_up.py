@@ -26,6 +26,7 @@ class Given:
     """Arguments that each submit tool takes, besides what is to be run."""
 
     workspace: str | None
+    backend: str
     key: str | None
     fresh: bool
     wait_s: float
@@ -38,6 +39,7 @@ async def start(front: Front, ctx: Context, agent: str, wish: Wish, given: Given
         workspace=given.workspace or front.workspace,
         wish=wish,
         key=call_key(ctx, given.key),
+        backend=given.backend,
         fresh=given.fresh,
     )
     view = await (await front.runner()).submit(request)

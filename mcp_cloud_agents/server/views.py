@@ -53,14 +53,14 @@ def job_answer(view: JobView) -> JobAnswer:
         command=cut(spec.command, 300),
         summary=f"{view.note} {summary_of(view)}".strip(),
         next=_next_of(view),
-        cost=_LOCAL,
+        cost=_LOCAL if view.backend == "local" else None,
         tree=_tree_of(spec.snapshot),
         error=_problem_of(status.cause, status.state) if bad else None,
     )
     if result is not None:
         _add_result(answer, result)
-    if view.note:
-        answer.notes = [view.note, *(answer.notes or [])]
+    if told := [text for text in (view.note, *spec.passed_over) if text]:
+        answer.notes = [*(cut(text, 300) for text in told), *(answer.notes or [])]
     fit(answer)
     _refit_tests(answer, view)
     return _with_tail(answer, view)

@@ -28,7 +28,7 @@ ROOT = Path(mcp_cloud_agents.__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = (README, *sorted((ROOT / "docs").glob("*.md")))
 PROGRAM = "mcp-cloud-agents"
-FROM_THE_FILE_ONLY = {"setup_env"}
+FROM_THE_FILE_ONLY = {"aws", "setup_env"}
 
 
 def numbered(path: Path) -> Iterator[tuple[str, str]]:
@@ -72,7 +72,7 @@ def test_the_two_commands_are_targets_of_the_script() -> None:
     lines = [line.split() for _, line in code(README) if line.startswith("./dev ")]
     used = {words[1] for words in lines}
     script = (ROOT / "dev").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^(\w+)\)$", script, re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+)\)$", script, re.MULTILINE))
     assert {"demo", "test"} <= used, "README shows the two commands ./dev demo and ./dev test"
     assert used <= targets, "README names targets that ./dev does not have"
 

@@ -14,6 +14,7 @@ import anyio.to_thread
 from mcp_cloud_agents.backends.local.follow import follow
 from mcp_cloud_agents.backends.local.spawn import spawn
 from mcp_cloud_agents.domain.errors import UnknownArtifact, UnknownJob, too_weak
+from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.ports.backend import Bytes
 from mcp_cloud_agents.storage.job_folder import JobFolder
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from mcp_cloud_agents.backends.local.spare import Spare
-    from mcp_cloud_agents.domain.job import JobId, JobSpec
+    from mcp_cloud_agents.domain.job import JobSpec
     from mcp_cloud_agents.domain.result import JobResult
     from mcp_cloud_agents.domain.sandbox import Probe
     from mcp_cloud_agents.domain.status import JobStatus
@@ -81,6 +82,17 @@ class LocalBackend:
             return
         if self._spare is None or not self._spare.take(folder):
             spawn(folder)
+
+    async def spec(self, job_id: JobId) -> JobSpec:
+        """See the port."""
+        return await self._in_thread(self._folder(job_id).spec)
+
+    async def job_ids(self, *, limit: int) -> tuple[JobId, ...]:
+        """See the port."""
+        names = await self._in_thread(lambda: os.listdir(self._jobs))
+        return tuple(JobId(name) for name in sorted(names, reverse=True) if _ID.fullmatch(name))[
+            :limit
+        ]
 
     async def status(self, job_id: JobId) -> JobStatus:
         """See the port."""

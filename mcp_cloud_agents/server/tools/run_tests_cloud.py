@@ -9,11 +9,13 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from mcp_cloud_agents.delegation.place import AUTO
 from mcp_cloud_agents.delegation.timeout import seconds_of
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.ports.planner import Wish
 from mcp_cloud_agents.server.answers import JobAnswer
 from mcp_cloud_agents.server.arguments import (
+    Backend,
     Fresh,
     IdempotencyKey,
     TimeoutMinutes,
@@ -65,6 +67,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         timeout_minutes: TimeoutMinutes = None,
         wait_s: WaitS = 0,
         workspace: Workspace = None,
+        backend: Backend = AUTO,
         fresh: Fresh = False,
         idempotency_key: IdempotencyKey = None,
     ) -> Annotated[CallToolResult, JobAnswer]:
@@ -74,5 +77,7 @@ def add(server: MCPServer[None], front: Front) -> None:
             paths=tuple(paths or ()),
             timeout_s=seconds_of(timeout_minutes),
         )
-        given = Given(workspace=workspace, key=idempotency_key, fresh=fresh, wait_s=wait_s)
+        given = Given(
+            workspace=workspace, backend=backend, key=idempotency_key, fresh=fresh, wait_s=wait_s
+        )
         return await start(front, ctx, "run_tests_cloud", wish, given)

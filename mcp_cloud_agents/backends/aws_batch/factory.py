@@ -1,0 +1,67 @@
+"""Puts the parts of the AWS backend together; boto3 is imported with the first call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from mcp_cloud_agents.backends.aws_batch.backend import AwsBatchBackend
+from mcp_cloud_agents.backends.aws_batch.checks import Checks
+from mcp_cloud_agents.backends.aws_batch.clients import Clients
+from mcp_cloud_agents.backends.aws_batch.events import Events
+from mcp_cloud_agents.backends.aws_batch.follower import Follower
+from mcp_cloud_agents.backends.aws_batch.objects import Objects
+from mcp_cloud_agents.backends.aws_batch.poller import Poller
+from mcp_cloud_agents.backends.aws_batch.probe import CloudProbe
+from mcp_cloud_agents.backends.aws_batch.runnable import Lines
+from mcp_cloud_agents.backends.aws_batch.submission import Finder, Submission
+from mcp_cloud_agents.snapshots.shipping import Shipper
+from mcp_cloud_agents.storage.s3_store import S3Store
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.backends.aws_batch.submission import Shipping
+    from mcp_cloud_agents.ports.store import Store
+    from mcp_cloud_agents.settings import AwsSettings
+    from mcp_cloud_agents.snapshots.store import Stores
+    from mcp_cloud_agents.storage.s3_calls import S3Client
+
+
+def aws_backend(aws: AwsSettings, stores: Stores) -> AwsBatchBackend:
+    """The backend of the person's account.
+
+    Args:
+        aws: `settings.aws`, checked.
+        stores: the object stores on this machine, which snapshots are shipped from.
+    """
+    clients = Clients(aws)
+    store = bucket_store(aws, clients)
+    return _backend(aws, clients, store, Shipper(stores, store))
+
+
+def backend_of(aws: AwsSettings, shipper: Shipping) -> AwsBatchBackend:
+    """The same with another way for the packs."""
+    clients = Clients(aws)
+    return _backend(aws, clients, bucket_store(aws, clients), shipper)
+
+
+def _backend(
+    aws: AwsSettings, clients: Clients, store: Store, shipper: Shipping
+) -> AwsBatchBackend:
+    objects = Objects(store)
+    poller = Poller(clients)
+    finder = Finder(clients, aws)
+    return AwsBatchBackend(
+        aws,
+        clients,
+        objects,
+        Follower(clients, objects, poller, finder, aws.log_group),
+        Submission(clients, aws, objects, shipper, finder),
+        Lines(clients),
+        CloudProbe(Checks(clients, aws), aws),
+        Events(clients, aws.events_queue_url, poller),
+    )
+
+
+def bucket_store(aws: AwsSettings, clients: Clients) -> Store:
+    """The bucket as a store."""
+    client = cast("S3Client", clients.objects())
+    return S3Store(client, aws.bucket, owner=aws.account_id or None)
