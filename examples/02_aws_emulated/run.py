@@ -88,7 +88,8 @@ def environment(folder: Path, machine: str, aws: dict[str, Any]) -> dict[str, st
 def configure(env: dict[str, str], aws: dict[str, Any]) -> None:
     """What a person does after `terraform apply`."""
     command = [*PACKAGE, "configure", "aws", "--from-terraform", "-"]
-    subprocess.run(command, env=env, input=json.dumps(aws["outputs"]), text=True, check=True)
+    outputs = json.dumps(aws["outputs"])
+    subprocess.run(command, env=env, input=outputs, text=True, check=True, capture_output=True)
 
 
 async def run_tests(repository: Path, env: dict[str, str]) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def main() -> int:
         print("attached from another machine, it says:")
         print("".join(f"  | {line}\n" for line in seen.stdout.splitlines()[-12:]), end="")
     counts = {key: answer["tests"]["counts"].get(key) for key in EXPECTED}
-    as_expected = counts == EXPECTED and "test_an_untracked_file_is_sent" in seen.stdout
+    as_expected = counts == EXPECTED and "1 of 3 tests failed" in seen.stdout
     print("\nThis is the expected verdict." if as_expected else f"\nunexpected: {counts}")
     return 0 if as_expected else 1
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from mcp_cloud_agents.cli import (
+    artifact,
     attach,
     cancel,
     configure,
@@ -84,6 +85,7 @@ app.add_typer(submit.app, name="submit")
 app.command("jobs")(jobs.jobs)
 app.command("attach")(attach.attach)
 app.command("logs")(logs.logs)
+app.command("artifact")(artifact.artifact)
 app.command("cancel")(cancel.cancel)
 app.add_typer(configure.app, name="configure")
 app.command("doctor")(doctor.doctor)

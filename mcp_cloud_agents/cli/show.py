@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from mcp_cloud_agents.delegation.request import JobView
     from mcp_cloud_agents.domain.job import Snapshot
-    from mcp_cloud_agents.domain.result import Artifact, Cause, JobResult, Verdict
+    from mcp_cloud_agents.domain.result import Cause, JobResult, Verdict
 
 _COLOURS = {"passed": "green", "failed": "red", "incomplete": "yellow", "none": "yellow"}
+_HERE = "local"
 _MOST_FAILURES = 50
 _MESSAGE_CHARS = 300
 
@@ -27,6 +28,8 @@ def show_job(view: JobView) -> int:
     """Print what is known of a job; returns the exit code that says how it went."""
     result, cause = view.result, view.status.cause
     _line("job", f"{view.spec.id}  {view.spec.command}")
+    if view.backend != _HERE:
+        _line("ran on", view.backend)
     _show_tree(view.spec.snapshot)
     verdict = result.verdict if result is not None else None
     if verdict is not None:
@@ -36,9 +39,9 @@ def show_job(view: JobView) -> int:
     if cause is not None:
         _show_cause(cause)
     if result is not None:
-        _show_result(result, view.spec.id)
-    if view.note:
-        _line("note", view.note, "yellow")
+        _show_result(result, view)
+    for note in (*view.spec.passed_over, view.note):
+        _line("note", note, "yellow")
     return exit_code(view)
 
 
@@ -90,16 +93,16 @@ def _show_cause(cause: Cause) -> None:
     _line("next", cause.hint)
 
 
-def _show_result(result: JobResult, job_id: str) -> None:
+def _show_result(result: JobResult, view: JobView) -> None:
     record, took = result.isolation, result.timings
     _line("isolation", f"{record.level} ({record.driver}), network {record.run_network}")
     _line("limits", limits_text(record.limits))
     _line("time", f"set-up {took.setup_s:.1f} s ({result.environment}), run {took.run_s:.1f} s")
     for artifact in result.artifacts:
-        _show_artifact(artifact, job_id)
+        _line("file", f"{_where(view, artifact.name)}  {artifact.size_bytes} bytes")
     if result.patch is not None:
         change = f"{result.patch.files} files, +{result.patch.insertions} -{result.patch.deletions}"
-        _line("patch", f"{change}; apply it with: git apply {_path(job_id, 'patch.diff')}")
+        _line("patch", f"{change}; apply it with: {_apply(view)}")
         for path, reason in result.patch.refused:
             _line("", f"left out: {path} ({reason})", "yellow")
         for path in result.patch.sensitive:
@@ -115,15 +118,19 @@ def limits_text(limits: Iterable[tuple[str, Enforcement]]) -> str:
     return "; ".join(told).replace("_", " ")
 
 
-def _show_artifact(artifact: Artifact, job_id: str) -> None:
-    _line("file", f"{_path(job_id, artifact.name)}  {artifact.size_bytes} bytes")
-
-
-def _path(job_id: str, name: str) -> str:
+def _where(view: JobView, name: str) -> str:
+    """The file itself where it is on this machine, else the command that prints it."""
+    if view.backend != _HERE:
+        return f"mcp-cloud-agents artifact {view.spec.id} {name}"
     from mcp_cloud_agents.settings import load
     from mcp_cloud_agents.storage.state_folder import StateFolder
 
-    return os.path.join(StateFolder(load().state_dir).jobs, job_id, "artifacts", name)
+    return os.path.join(StateFolder(load().state_dir).jobs, view.spec.id, "artifacts", name)
+
+
+def _apply(view: JobView) -> str:
+    where = _where(view, "patch.diff")
+    return f"git apply {where}" if view.backend == _HERE else f"{where} | git apply"
 
 
 def _line(label: str, text: str, style: str = "") -> None:
