@@ -25,10 +25,10 @@ data "aws_iam_policy_document" "submitter" {
   }
   statement {
     sid       = "End"
-    actions   = ["batch:TerminateJob", "batch:CancelJob"]
+    actions   = ["batch:TerminateJob"] # TerminateJobs needs the same
     resources = [local.any_job]
     dynamic "condition" {
-      for_each = var.terminate_tag_key == null ? [] : [var.terminate_tag_key]
+      for_each = compact([var.terminate_tag_key]) # neither null nor empty
       content {
         test     = "Null"
         variable = "aws:ResourceTag/${condition.value}"
@@ -50,11 +50,6 @@ data "aws_iam_policy_document" "submitter" {
     resources = ["*"] # these know no resources
   }
   statement {
-    sid       = "FollowLogs"
-    actions   = ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:StartLiveTail"]
-    resources = [aws_cloudwatch_log_group.jobs.arn, "${aws_cloudwatch_log_group.jobs.arn}:*"]
-  }
-  statement {
     sid       = "ReadLogs"
     actions   = ["logs:GetLogEvents"]
     resources = ["${aws_cloudwatch_log_group.jobs.arn}:log-stream:*"]
@@ -66,7 +61,7 @@ data "aws_iam_policy_document" "submitter" {
   }
   statement {
     sid       = "SeeTheBucket"
-    actions   = ["s3:ListBucket", "s3:GetBucketLocation"]
+    actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.this.arn]
   }
 

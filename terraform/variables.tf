@@ -199,7 +199,7 @@ variable "image_tag" {
 
 variable "writable_paths" {
   type        = list(string)
-  default     = ["/tmp", "/workspace", "/var/lib/mcp-cloud-agents"]
+  default     = ["/scratch"]
   description = "Paths in the container that can be written; the rest of its root is read-only. Empty at the start, gone at the end."
 
   validation {
@@ -352,8 +352,8 @@ variable "budget_by_tag" {
 
 variable "terminate_tag_key" {
   type        = string
-  default     = null
-  description = "The submitter policy ends only jobs that carry a tag with this key. Without it: any Batch job of the account and region."
+  default     = "mcp-cloud-agents:job"
+  description = "The submitter policy ends only jobs that carry a tag with this key: by default that of this project's jobs, against mistakes: who may submit may tag, too. Empty: any Batch job of the account and region."
 }
 
 variable "permissions_boundary_arn" {

@@ -6,39 +6,54 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from mcp_cloud_agents.emulator.asked import Asked
+
 if TYPE_CHECKING:
     from mcp_cloud_agents.emulator.batch.state import State
 
-Needed = list[tuple[str, str]]
 _ON_QUEUE = frozenset({"GetJobQueueSnapshot", "UpdateJobQueue", "DeleteJobQueue"})
 _ON_ENVIRONMENT = frozenset({"UpdateComputeEnvironment", "DeleteComputeEnvironment"})
 
 
-def permissions_needed(state: State, action: str, path: str, body: bytes) -> Needed:
-    """Pairs of action and resource ARN; all of them have to be allowed."""
+def permissions_needed(state: State, action: str, path: str, body: bytes) -> list[Asked]:
+    """All of them have to be allowed."""
     given: dict[str, Any] = json.loads(body or b"{}")
-    arn = state.options.arn
     match action:
         case "SubmitJob":
-            queue = _arn(state, "job-queue", str(given.get("jobQueue", "")))
-            definition = state.definition(str(given.get("jobDefinition", ""))).arn
-            needed = [(action, queue), (action, definition)]
-            tagging = [("TagResource", arn("batch", "job/new"))] if given.get("tags") else []
-            return needed + tagging
+            return _to_submit(state, given)
         case "TerminateJob" | "CancelJob":
-            return [(action, arn("batch", f"job/{given.get('jobId', '')}"))]
+            return [_on_job(state, action, str(given.get("jobId", "")))]
         case "TerminateJobs" | "CancelJobs":  # there is no action of their own
             jobs: list[str] = given.get("jobs") or []
-            return [(action[:-1], arn("batch", f"job/{one}")) for one in jobs]
+            return [_on_job(state, action[:-1], one) for one in jobs]
         case "TagResource" | "UntagResource" | "ListTagsForResource":
-            return [(action, unquote(path.removeprefix("/v1/tags/")))]
+            tags: dict[str, str] = given.get("tags") or {}
+            return [Asked(action, unquote(path.removeprefix("/v1/tags/"))).about(request=tags)]
         case _ if action in _ON_QUEUE:
-            return [(action, _arn(state, "job-queue", str(given.get("jobQueue", ""))))]
+            return [Asked(action, _arn(state, "job-queue", str(given.get("jobQueue", ""))))]
         case _ if action in _ON_ENVIRONMENT:
             name = str(given.get("computeEnvironment", ""))
-            return [(action, _arn(state, "compute-environment", name))]
+            return [Asked(action, _arn(state, "compute-environment", name))]
         case _:
-            return [(action, "*")]
+            return [Asked(action, "*")]
+
+
+def _to_submit(state: State, given: dict[str, Any]) -> list[Asked]:
+    tags: dict[str, str] = given.get("tags") or {}
+    needed = [
+        Asked("SubmitJob", _arn(state, "job-queue", str(given.get("jobQueue", "")))),
+        Asked("SubmitJob", state.definition(str(given.get("jobDefinition", ""))).arn),
+    ]
+    if tags:
+        needed.append(Asked("TagResource", state.options.arn("batch", "job/new")))
+    return [one.about(request=tags) for one in needed]
+
+
+def _on_job(state: State, action: str, job_id: str) -> Asked:
+    with state.lock:
+        job = state.job(job_id)
+    needed = Asked(action, state.options.arn("batch", f"job/{job_id}"))
+    return needed if job is None else needed.about(resource=job.request.tags)
 
 
 def _arn(state: State, kind: str, name_or_arn: str) -> str:

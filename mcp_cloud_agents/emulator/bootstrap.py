@@ -84,11 +84,16 @@ def _where(region: str) -> Json:
     return {} if region == "us-east-1" else {"CreateBucketConfiguration": constraint}
 
 
-def _policy(*statements: tuple[list[str], list[str]]) -> str:
-    allowed = [
+def _policy(*statements: tuple[list[str], list[str]], **conditions: Json) -> str:
+    """Actions and resources of each statement; conditions by an action of theirs."""
+    allowed: list[Json] = [
         {"Effect": "Allow", "Action": actions, "Resource": resources}
         for actions, resources in statements
     ]
+    for one in allowed:
+        for action in one["Action"]:
+            if condition := conditions.get(action.partition(":")[2]):
+                one["Condition"] = condition
     return json.dumps({"Version": "2012-10-17", "Statement": allowed})
 
 
@@ -194,16 +199,24 @@ def _events(place: _Place, queues: list[str]) -> str:
 def _submitter(place: _Place, queues: list[str]) -> str:
     jobs, definitions = place.arn("job/*"), place.arn(f"job-definition/{NAME}-*")
     bucket = f"arn:aws:s3:::{place.bucket}"
+    messages = [f"{verb}Message" for verb in ("Receive", "Delete")]
+    messages += ["ChangeMessageVisibility", "GetQueueAttributes"]
     looks = ["ComputeEnvironments", "JobDefinitions", "JobQueues", "Jobs"]
     policy = _policy(
         (["batch:SubmitJob"], [*queues, definitions, jobs]),
-        (["batch:TagResource", "batch:TerminateJob", "batch:CancelJob"], [jobs]),
+        (["batch:TagResource"], [jobs]),
+        (["batch:TerminateJob"], [jobs]),
         (["batch:GetJobQueueSnapshot"], queues),
         (["batch:ListJobs", *(f"batch:Describe{one}" for one in looks)], ["*"]),
-        (["logs:GetLogEvents", "logs:FilterLogEvents", "logs:Describe*"], ["*"]),
-        (["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], [f"{bucket}/*"]),
-        (["s3:ListBucket", "s3:GetBucketLocation"], [bucket]),
-        (["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], ["*"]),
+        (["logs:GetLogEvents", "logs:DescribeLogGroups"], ["*"]),
+        (
+            ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+            [f"{bucket}/jobs/*", f"{bucket}/packs/*"],
+        ),
+        (["s3:ListBucket"], [bucket]),
+        (["ecr:DescribeImages", "servicequotas:GetServiceQuota"], ["*"]),
+        ([f"sqs:{one}" for one in messages], ["*"]),
+        TerminateJob={"Null": {"aws:ResourceTag/mcp-cloud-agents:job": "false"}},
     )
     made = place.client("iam").create_policy(
         PolicyName=f"{NAME}-submitter-{place.region}", PolicyDocument=policy

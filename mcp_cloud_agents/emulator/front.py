@@ -19,6 +19,7 @@ from typing import Any
 from mcp_cloud_agents.emulator import moto_seam
 from mcp_cloud_agents.emulator.answers import Answer, Application, StartResponse, answer_of
 from mcp_cloud_agents.emulator.api_faults import ApiFaults, ApiRule
+from mcp_cloud_agents.emulator.asked import NOW, asked
 from mcp_cloud_agents.emulator.aws_calls import AwsCall, Environ, body_of, call_of
 from mcp_cloud_agents.emulator.batch.service import Batch
 from mcp_cloud_agents.emulator.batch_permissions import permissions_needed
@@ -107,6 +108,7 @@ class Front:
                 return self._batch(environ, call)
             if call.service == "s3":
                 check_s3(environ, call)
+            NOW.set(asked(environ, call, self.batch.state.options))
         except Refused as refused:
             _drain(environ)
             return Answer.error(call, refused.code, refused.message, refused.status)
@@ -120,8 +122,8 @@ class Front:
         query, body = str(environ.get("QUERY_STRING", "")), body_of(environ)
         if moto_seam.permissions_enforced():
             request = (method, f"{environ.get('RAW_URI', path)}", body)
-            for action, resource in permissions_needed(self.batch.state, call.action, path, body):
-                moto_seam.check_permission(request, _headers(environ), action, resource)
+            for needed in permissions_needed(self.batch.state, call.action, path, body):
+                moto_seam.check_permission(request, _headers(environ), needed)
         return Answer.json(self.batch.answer(method, path, query, body))
 
 

@@ -20,7 +20,7 @@ from moto.core.config import default_user_config
 from moto.dynamodb.responses import DynamoHandler
 from moto.events.models import events_backends
 from moto.events.utils import EventTemplateParser
-from moto.iam.access_control import IAMRequest
+from moto.iam.access_control import IAMPolicyStatement, IAMRequest, PermissionResult
 from moto.logs.models import logs_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import (
@@ -28,12 +28,16 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.s3.models import FakeBucket
+from moto.s3.responses import ACTION_MAP
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
 from moto.sts.models import sts_backends
 
+from mcp_cloud_agents.emulator.asked import NOW, Asked
 from mcp_cloud_agents.emulator.batch.attempts import DEFAULT_GROUP
 from mcp_cloud_agents.emulator.options import ACCOUNT_ID
+from mcp_cloud_agents.emulator.policies import applies
 from mcp_cloud_agents.emulator.refusals import Refused
 
 if TYPE_CHECKING:
@@ -53,6 +57,8 @@ def application(port: int, *, managed_policies: bool) -> WsgiApp:
     os.environ["MOTO_PORT"] = str(port)  # noqa: TID251  moto reads it when Step Functions call back
     _serialize_dynamodb()
     _hand_events_on_whole()
+    _read_policies_by_our_rules()
+    _name_actions_and_resources()
     return cast("WsgiApp", DomainDispatcherApplication(create_backend_app))
 
 
@@ -75,20 +81,20 @@ def permissions_enforced() -> bool:
 
 
 def check_permission(
-    request: tuple[str, str, bytes], headers: dict[str, str], action: str, resource: str
+    request: tuple[str, str, bytes], headers: dict[str, str], needed: Asked
 ) -> None:
     """Signature and policies of a request that moto does not serve itself.
 
     Args:
         request: method, path with query, body.
         headers: as they were sent, names in title case.
-        action: its name without the service.
-        resource: an ARN, or `*`.
+        needed: what has to be allowed.
 
     Raises:
         Refused: wrong signature, unknown key, or not allowed.
     """
     method, path, body = request
+    NOW.set(needed)
     try:
         checked = IAMRequest(
             account_id=ACCOUNT_ID,
@@ -97,10 +103,10 @@ def check_permission(
             data={},
             body=body,
             headers=headers,
-            action=action,
+            action=needed.action,
         )
         checked.check_signature()
-        checked.check_action_permitted(resource)
+        checked.check_action_permitted(needed.resource)
     except Exception as exc:
         code = str(getattr(exc, "error_type", "AccessDeniedException"))
         message = str(getattr(exc, "message", exc))
@@ -224,3 +230,55 @@ def _hand_events_on_whole() -> None:
 
     parse.whole = True  # type: ignore[attr-defined]  marks that it was done
     EventTemplateParser.parse = staticmethod(parse)
+
+
+def _read_policies_by_our_rules() -> None:
+    """Statements of users, roles and buckets, with their conditions.
+
+    moto knows StringEquals alone, takes every other condition for met, and takes a statement whose
+    condition is not met for a denial. Trust policies stay moto's.
+    """
+    original = IAMPolicyStatement.is_action_permitted
+    if getattr(original, "by_our_rules", False):
+        return
+
+    def is_action_permitted(
+        self: Any,
+        action: str,
+        resource: str = "*",
+        principal: str | None = None,
+        incoming_condition_values: dict[str, str] | None = None,
+    ) -> PermissionResult:
+        if principal is not None:
+            return original(self, action, resource, principal, incoming_condition_values)
+        if not applies(self._statement, action, resource, NOW.get().keys):
+            return PermissionResult.NEUTRAL
+        allowed = self._statement["Effect"] == "Allow"
+        return PermissionResult.PERMITTED if allowed else PermissionResult.DENIED
+
+    is_action_permitted.by_our_rules = True  # type: ignore[attr-defined]  marks that it was done
+    IAMPolicyStatement.is_action_permitted = is_action_permitted
+
+
+def _name_actions_and_resources() -> None:
+    """As AWS names them.
+
+    moto asks for `s3:HeadBucket` and the like, which no policy names, and for `*` where AWS asks
+    for a log stream or a repository.
+    """
+    ACTION_MAP["BUCKET"]["HEAD"]["DEFAULT"] = "ListBucket"
+    original = FakeBucket.get_permission
+    if getattr(original, "names_actions", False):
+        return
+    authorize = ActionAuthenticatorMixin._authenticate_and_authorize_normal_action
+
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        asked = NOW.get().action
+        return original(self, f"s3:{asked}" if asked else action, resource)
+
+    def authorize_on(self: Any, resource: str = "*") -> None:
+        authorize(self, NOW.get().resource or resource)
+
+    get_permission.names_actions = True  # type: ignore[attr-defined]  marks that it was done
+    FakeBucket.get_permission = get_permission
+    ActionAuthenticatorMixin._authenticate_and_authorize_normal_action = authorize_on

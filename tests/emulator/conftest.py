@@ -1,4 +1,4 @@
-"""One emulator for all tests of a process, emptied before each."""
+"""One emulator a file, emptied before each test: a process can have but one at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUICK = Options(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:
     with serve(QUICK) as running:
         yield running

@@ -13,13 +13,16 @@ import pytest
 from moto import settings
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.config import default_user_config
+from moto.core.responses import BaseResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.events.models import EventsBackend
 from moto.events.utils import EventTemplateParser
-from moto.iam.access_control import IAMRequest
+from moto.iam.access_control import IAMPolicyStatement, IAMRequest, PermissionResult
 from moto.logs.models import LogGroup, LogsBackend
 from moto.moto_api._internal.models import MotoAPIBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import FakeBucket
+from moto.s3.responses import ACTION_MAP, S3Response
 from moto.secretsmanager.models import SecretsManagerBackend
 from moto.ssm.models import Parameter, SimpleSystemManagerBackend
 from moto.sts.models import AssumedRole, STSBackend
@@ -51,6 +54,12 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (IAMRequest.__init__, "self account_id method path data body headers action"),
     (IAMRequest.check_signature, "self"),
     (IAMRequest.check_action_permitted, "self resource"),
+    (
+        IAMPolicyStatement.is_action_permitted,
+        "self action resource principal incoming_condition_values",
+    ),
+    (FakeBucket.get_permission, "self action resource"),
+    (ActionAuthenticatorMixin._authenticate_and_authorize_normal_action, "self resource"),
     (MotoAPIBackend.reset, "self"),
 ]
 AGAIN = "moto moved: look at mcp_cloud_agents/emulator/moto_seam.py"
@@ -84,6 +93,19 @@ def test_what_is_replaced_is_still_used(cloud: Cloud) -> None:
     import moto.events.models as events
 
     assert "EventTemplateParser.parse(" in inspect.getsource(events.Rule.send_to_targets), AGAIN
+
+
+def test_permissions_are_still_asked_for_where_they_are_answered(cloud: Cloud) -> None:
+    assert cloud.emulator.endpoint
+    assert getattr(IAMPolicyStatement.is_action_permitted, "by_our_rules", False), AGAIN
+    assert getattr(FakeBucket.get_permission, "names_actions", False), AGAIN
+    assert {one.name for one in PermissionResult} == {"PERMITTED", "DENIED", "NEUTRAL"}, AGAIN
+    assert "self._statement = statement" in inspect.getsource(IAMPolicyStatement.__init__), AGAIN
+    assert ACTION_MAP["BUCKET"]["HEAD"] == {"DEFAULT": "ListBucket"}, AGAIN
+    assert "ACTION_MAP[" in inspect.getsource(S3Response._set_action), AGAIN
+    assert "bucket.get_permission(action" in inspect.getsource(S3Response._key_response), AGAIN
+    dispatch = inspect.getsource(BaseResponse.call_action)
+    assert "_authenticate_and_authorize_normal_action(resource)" in dispatch, AGAIN
 
 
 def test_one_module_alone_knows_moto() -> None:

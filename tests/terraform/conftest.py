@@ -34,7 +34,7 @@ EVERYTHING: dict[str, Any] = {
     "monthly_budget_usd": 20,
     "budget_emails": ["a@example.org"],
     "budget_by_tag": True,
-    "terminate_tag_key": "mcp-cloud-agents:job",
+    "terminate_tag_key": "",
     "permissions_boundary_arn": "arn:aws:iam::123456789012:policy/boundary",
     "tags": {"team": "tools"},
 }

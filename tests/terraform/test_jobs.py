@@ -22,7 +22,7 @@ def properties(resources: Resources, key: str) -> dict[str, Any]:
 
 def test_a_fargate_job_is_the_worker_without_privileges(made_default: Resources) -> None:
     arn = "arn:aws:iam::123456789012:role/mcp-cloud-agents"
-    paths = ["/tmp", "/workspace", "/var/lib/mcp-cloud-agents"]
+    paths = ["/scratch"]
     mounts = [
         {"sourceVolume": f"writable-{index}", "containerPath": path, "readOnly": False}
         for index, path in enumerate(paths)

@@ -109,7 +109,7 @@ class Attempts:
         for run in list(self.runs.values()):
             self._forget(run)
             if run.task is not None:
-                run.task.kill()
+                run.task.end()
 
     def _begin(self, run: _Run) -> None:
         try:

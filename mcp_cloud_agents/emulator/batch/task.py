@@ -127,6 +127,11 @@ class Task:
         """SIGKILL to its group."""
         self._signal(signal.SIGKILL)
 
+    def end(self) -> None:
+        """SIGKILL to its group, and wait for it: nothing is left for a loop that may end now."""
+        self.kill()
+        self._exited()
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:  # not waited for yet, so the number is still its own
             with suppress(ProcessLookupError, PermissionError):
@@ -143,6 +148,8 @@ class Task:
         return data
 
     def _poll(self) -> None:
+        if self._process.returncode is not None:
+            return
         if not _has_ended(self._process.pid):
             self._loop.later(_POLL_S, self._poll)
         else:
