@@ -148,6 +148,11 @@ class JobRunner:
 
     async def _check(self, place: Place) -> None:
         probe = await place.backend.probe()
+        if place.shared and not probe.works:
+            said = probe.problem.rstrip(".")
+            raise BackendUnavailable(
+                f"{place.name} cannot start jobs now: {said}.", hint=probe.remedy
+            )
         if not probe.works or not probe.level.satisfies(place.isolation):
             raise too_weak(place.isolation, probe.problem, probe.remedy)
 

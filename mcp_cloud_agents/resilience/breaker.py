@@ -107,6 +107,10 @@ class Breaker:
         self._record = record
 
 
+def _no_problem(_: object) -> None:
+    """Any answer is a good one."""
+
+
 class BreakerBackend:
     """`ports.backend.Backend` that stops asking a backend which keeps failing.
 
@@ -132,7 +136,9 @@ class BreakerBackend:
     async def probe(self) -> Probe:
         """See the port."""
         self._admit()
-        return await self._guarded(self._backend.probe)
+        return await self._guarded(
+            self._backend.probe, lambda probe: None if probe.works else probe.problem
+        )
 
     async def submit(self, spec: JobSpec) -> None:
         """See the port."""
@@ -178,7 +184,9 @@ class BreakerBackend:
                 hint="Run `mcp-cloud-agents doctor`; it is tried again by itself.",
             )
 
-    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _guarded(
+        self, call: Callable[[], Awaitable[T]], problem: Callable[[T], str | None] = _no_problem
+    ) -> T:
         """Make a call and count how it ended; a cancelled one says nothing of the backend."""
         try:
             done = await call()
@@ -191,5 +199,8 @@ class BreakerBackend:
         except BaseException:
             self._breaker.unknown()
             raise
-        self._breaker.succeeded()
+        if (why := problem(done)) is not None:
+            self._breaker.failed(why)
+        else:
+            self._breaker.succeeded()
         return done

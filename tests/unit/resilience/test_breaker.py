@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from mcp_cloud_agents.resilience.breaker import Breaker, BreakerPolicy, Circuit
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from mcp_cloud_agents.domain.errors import BackendUnavailable
+from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
+from mcp_cloud_agents.resilience.breaker import Breaker, BreakerBackend, BreakerPolicy, Circuit
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.ports.backend import Backend
 
 POLICY = BreakerPolicy(failures=3, first_pause_s=10.0, longest_pause_s=30.0)
 
@@ -67,3 +76,30 @@ def test_a_try_that_was_cancelled_lets_another_one_through() -> None:
     assert breaker.refusal() is None
     breaker.unknown()
     assert breaker.refusal() is None
+
+
+class Away:
+    """A backend of which only the probe is ever asked."""
+
+    name = "away"
+
+    def __init__(self) -> None:
+        self.probes = 0
+
+    async def probe(self) -> Probe:
+        self.probes += 1
+        return Probe(
+            level=IsolationLevel.CONTAINER, driver="none", works=False, problem="no network"
+        )
+
+
+@pytest.mark.anyio
+async def test_a_place_that_cannot_be_reached_is_not_waited_for_again_and_again() -> None:
+    away = Away()
+    backend = BreakerBackend(cast("Backend", away), Breaker(POLICY, Time()))
+    for _ in range(3):
+        assert not (await backend.probe()).works
+    for _ in range(3):
+        with pytest.raises(BackendUnavailable, match="no network"):
+            await backend.probe()
+    assert away.probes == 3
