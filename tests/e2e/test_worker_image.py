@@ -91,6 +91,15 @@ def started(daemon: str, folder: Path) -> Iterator[Engine]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
+            for mounted in mounts_below(folder):  # it leaves its network namespace behind
+                subprocess.run(["umount", "--lazy", mounted], check=True)
+
+
+def mounts_below(folder: Path) -> list[str]:
+    """Mount points, the deepest first (proc_pid_mountinfo(5), field 5)."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4] for line in lines]
+    return sorted((point for point in points if point.startswith(f"{folder}/")), reverse=True)
 
 
 @pytest.fixture(scope="module")
