@@ -113,9 +113,12 @@ class Shipper:
         """
         repository = self._stores.get(snapshot.repository)
         lock = os.path.join(repository.path, "shipping.lock")
-        with storage_errors(repository.path), locked(lock, wait_s=_WAIT_S):
+        with storage_errors(repository.path):
             errand = _Errand(repository, self._store, self.repository_key(snapshot), snapshot)
-            sent = errand.run(afresh=afresh)
+            sent = 0
+            if afresh or not errand.is_done():  # else many jobs on one tree need not queue up
+                with locked(lock, wait_s=_WAIT_S):
+                    sent = errand.run(afresh=afresh)
             errand.remember()
         return sent
 
@@ -128,6 +131,10 @@ class _Errand:
     store: Store
     key: str
     snapshot: Snapshot
+
+    def is_done(self) -> bool:
+        """Whether the store has all of it."""
+        return self._complete(self.snapshot.commit) is not None
 
     def run(self, *, afresh: bool) -> int:
         """See `Shipper.ship`."""

@@ -7,6 +7,7 @@ jobs/<id>/
   log.bin             the whole log, written when the job ends, before the result
   artifacts/<name>    what was kept, written once, under names of ours
   cancel              its existence is the request
+  owner               who does the job: an id of Batch, written once; all others leave
   result.json         the last word of the attempt that was first to have one
 """
 
@@ -36,6 +37,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _OFFSET = re.compile(r"[0-9]{12}", re.ASCII)
 _MAX_JSON_BYTES = 64 << 20
+_MAX_OWNER_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,17 @@ class JobObjects:
     def cancel_asked(self) -> bool:
         """Whether somebody asked the job to end."""
         return self._store.size(self.key("cancel")) is not None
+
+    def take(self, owner: str) -> str:
+        """Give the job to this one, unless it was given before; whose it is now, for good."""
+        if self._store.put_new(self.key("owner"), owner.encode()):
+            return owner
+        return self.owner() or owner
+
+    def owner(self) -> str:
+        """Whose the job is; empty while nobody took it."""
+        found = self._store.get(self.key("owner"), limit=_MAX_OWNER_BYTES) or b""
+        return found.decode("ascii", "replace")
 
     def write_chunk(self, offset: int, data: bytes) -> bool:
         """Write the next part of the log.

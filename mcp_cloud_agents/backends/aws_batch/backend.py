@@ -148,6 +148,11 @@ class AwsBatchBackend:
         """The status of a job of which nothing more is to come, or that never was in Batch."""
         done = job.stored is not None and job.stored.status.state.done
         result = None if done else await self._result(job)
+        if not done and result is None and batch is not None:
+            owner = await self._objects.write(partial(job.objects.take, batch.batch_id))
+            if owner != batch.batch_id:  # this one was a duplicate, and left
+                self._follower.submitted(job, owner)
+                return await self.status(job.spec.id)
         strays: Sequence[str] = ()
         cancel_asked = False
         if not done and result is None:

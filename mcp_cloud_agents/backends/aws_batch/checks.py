@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -49,11 +50,13 @@ class Checks:
 
     def __init__(self, clients: Clients, aws: AwsSettings) -> None:
         self._clients = clients
+        self._read = partial(clients.read, use=Use.CHECK)
         self._aws = aws
 
     async def needed(self) -> tuple[Check, ...]:
-        """What every job needs, looked at side by side."""
-        return await self._all(self.identity, self.queue, self.definition, self.bucket)
+        """What every job needs, looked at side by side until something is wrong."""
+        needed = (self.identity, self.queue, self.definition, self.bucket)
+        return await self._all(*needed, until_wrong=True)
 
     async def every(self) -> tuple[Check, ...]:
         """All that `doctor` tells."""
@@ -70,7 +73,9 @@ class Checks:
             self.quota,
         )
 
-    async def _all(self, *checks: Callable[[], Awaitable[str]]) -> tuple[Check, ...]:
+    async def _all(
+        self, *checks: Callable[[], Awaitable[str]], until_wrong: bool = False
+    ) -> tuple[Check, ...]:
         found: dict[str, Check] = {}
 
         async def one(check: Callable[[], Awaitable[str]]) -> None:
@@ -81,15 +86,17 @@ class Checks:
                 found[name] = Check(
                     name=name.replace("_", " "), ok=False, said=exc.message, remedy=exc.hint
                 )
+                if until_wrong:
+                    group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
             for check in checks:
                 group.start_soon(one, check)
-        return tuple(found[check.__name__] for check in checks)
+        return tuple(found[each.__name__] for each in checks if each.__name__ in found)
 
     async def identity(self) -> str:
         """Who we are, and whether it is the account that is configured."""
-        answer = await self._clients.read("sts", "get_caller_identity", "asking who we are")
+        answer = await self._read("sts", "get_caller_identity", "asking who we are")
         account, who = str(answer["Account"]), str(answer["Arn"])
         if self._aws.account_id and account != self._aws.account_id:
             raise CloudMisconfigured(
@@ -137,7 +144,7 @@ class Checks:
     async def definition(self) -> str:
         """The job definition of that queue."""
         name = self._aws.job_definitions[self._aws.definition_key]
-        answer = await self._clients.read(
+        answer = await self._read(
             "batch",
             "describe_job_definitions",
             "looking at the job definition",
@@ -160,7 +167,7 @@ class Checks:
         arguments: Json = {"Bucket": self._aws.bucket}
         if self._aws.account_id:
             arguments["ExpectedBucketOwner"] = self._aws.account_id
-        await self._clients.read(
+        await self._read(
             "s3", "head_bucket", "looking at the bucket", self._aws.bucket, **arguments
         )
         return self._aws.bucket
@@ -188,7 +195,7 @@ class Checks:
         name = self._aws.log_group
         if not name:
             return "none is configured: logs come from S3 alone, some seconds later"
-        answer = await self._clients.read(
+        answer = await self._read(
             "logs", "describe_log_groups", "looking at the log group", name, logGroupNamePrefix=name
         )
         if name not in [one.get("logGroupName") for one in records(answer, "logGroups")]:
@@ -202,8 +209,8 @@ class Checks:
         queue = self._aws.queues[self._aws.queue]
         doing = "looking jobs up by name"
         name = [{"name": "JOB_NAME", "values": ["mca-doctor"]}]
-        await self._clients.read("batch", "list_jobs", doing, queue, jobQueue=queue, filters=name)
-        await self._clients.read("batch", "describe_jobs", "looking at jobs", jobs=["doctor"])
+        await self._read("batch", "list_jobs", doing, queue, jobQueue=queue, filters=name)
+        await self._read("batch", "describe_jobs", "looking at jobs", jobs=["doctor"])
         return "batch:ListJobs and batch:DescribeJobs are allowed"
 
     async def events(self) -> str:
@@ -211,7 +218,7 @@ class Checks:
         url = self._aws.events_queue_url
         if not url:
             return "none: jobs are polled, which costs nothing but a few calls"
-        await self._clients.read(
+        await self._read(
             "sqs",
             "get_queue_attributes",
             "looking at the queue of events",
@@ -233,7 +240,7 @@ class Checks:
             else {"imageTag": found["tag"] or "latest"}
         )
         try:
-            answer = await self._clients.read(
+            answer = await self._read(
                 "ecr",
                 "describe_images",
                 "looking at the worker's image",
@@ -256,7 +263,7 @@ class Checks:
         if code is None:
             return "of EC2 instances: see Service Quotas, Amazon EC2"
         try:
-            answer = await self._clients.read(
+            answer = await self._read(
                 "service-quotas",
                 "get_service_quota",
                 "looking at the quota",

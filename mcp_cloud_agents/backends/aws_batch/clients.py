@@ -2,8 +2,10 @@
 
 One Session (making one takes 90 ms, and it is not for several threads), clients made under a lock
 and shared by threads. Reads are tried again by the SDK; SubmitJob never, as it knows no client
-token. When credentials were refused, the Session is made anew with the next call: so a login is
-noticed without a restart.
+token. The SDK's `standard` mode has one quota of retries for a whole client: on a bad day many jobs
+use it up, and then each error is one of the caller's; so it is `legacy`, which counts by call.
+When credentials were refused, the Session is made anew with the next call: so a login is noticed
+without a restart.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.settings import AwsSettings
 
 Json = dict[str, Any]
-_READERS, _CHANGERS = 8, 4
+_READERS, _CHANGERS = 8, 8
 """Threads. More readers are slower: the SDK is bound by the processor (measured)."""
 
 
@@ -37,24 +39,28 @@ class Use(Enum):
     """What a client is for; the values are arguments of botocore's Config."""
 
     READ = "read"
+    CHECK = "check"
+    """Whether something answers at all: tried twice, as somebody waits to go elsewhere."""
     SUBMIT = "submit"
     OBJECTS = "objects"
     LISTEN = "listen"
 
 
 _RETRIES: dict[Use, Json] = {
-    Use.READ: {"mode": "standard", "total_max_attempts": 5},
+    Use.READ: {"mode": "legacy", "total_max_attempts": 5},
+    Use.CHECK: {"mode": "standard", "total_max_attempts": 2},
     Use.SUBMIT: {"mode": "standard", "total_max_attempts": 1},
-    Use.OBJECTS: {"mode": "standard", "total_max_attempts": 6},
+    Use.OBJECTS: {"mode": "legacy", "total_max_attempts": 6},
     Use.LISTEN: {"mode": "standard", "total_max_attempts": 1},
 }
 _CONFIGS: dict[Use, Json] = {
+    Use.CHECK: {"connect_timeout": 3, "read_timeout": 5, "max_pool_connections": 12},
     Use.READ: {"connect_timeout": 3, "read_timeout": 10, "max_pool_connections": 12},
-    Use.SUBMIT: {"connect_timeout": 3, "read_timeout": 20, "max_pool_connections": 4},
+    Use.SUBMIT: {"connect_timeout": 3, "read_timeout": 20, "max_pool_connections": 8},
     Use.OBJECTS: {
         "connect_timeout": 5,
         "read_timeout": 30,
-        "max_pool_connections": 24,
+        "max_pool_connections": 32,
         "signature_version": "s3v4",
     },
     Use.LISTEN: {"connect_timeout": 3, "read_timeout": 30, "max_pool_connections": 2},

@@ -48,7 +48,7 @@ def _backend(
 ) -> AwsBatchBackend:
     objects = Objects(store)
     poller = Poller(clients)
-    finder = Finder(clients, aws)
+    finder = Finder(clients, aws, objects)
     return AwsBatchBackend(
         aws,
         clients,

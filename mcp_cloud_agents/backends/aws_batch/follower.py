@@ -61,6 +61,7 @@ class Follower:
         job.poll = self._poller.track(job.spec.id, batch_id)
         job.poll.watchers = job.watchers
         job.poll.change()
+        job.version += 1
 
     async def batch(self, job: Tracked) -> Seen | None:
         """Batch's word; None: it has no such job.

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.store import Store
 
 T = TypeVar("T")
-_READERS, _WRITERS = 8, 4
+_READERS, _WRITERS = 16, 16
+"""On a bad day most of them wait to try again."""
 
 
 class Objects:

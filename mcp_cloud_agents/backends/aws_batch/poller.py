@@ -84,6 +84,7 @@ class Poller:
         """Follow a job from now on; the same one when it is followed already."""
         found = self._jobs.get(job_id)
         if found is None or found.batch_id != batch_id:
+            self.forget(job_id)
             found = Job(job_id, batch_id, anyio.current_time())
             self._jobs[job_id] = found
             self._by_batch_id[batch_id] = found

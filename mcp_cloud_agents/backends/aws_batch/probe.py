@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.settings import AwsSettings
 
 _GOOD_FOR_S, _BAD_FOR_S = 60.0, 5.0
+_WITHIN_S = 10.0
+_SILENT = "Look at the network of this machine, or run the job with backend=local."
 LEVEL = IsolationLevel.CONTAINER
 """Inside a container there are no namespaces of one's own to be had: uid drop and seccomp. Each job
 on Fargate has a machine of its own besides."""
@@ -39,12 +41,15 @@ class CloudProbe:
             return self._found
 
     async def _look(self) -> Probe:
-        wrong = next((one for one in await self._checks.needed() if not one.ok), None)
+        problem, remedy = f"AWS did not answer within {_WITHIN_S:.0f} s", _SILENT
+        with anyio.move_on_after(_WITHIN_S):
+            wrong = next((one for one in await self._checks.needed() if not one.ok), None)
+            problem, remedy = (wrong.said, wrong.remedy) if wrong else ("", "")
         return Probe(
             level=LEVEL,
             driver=self._driver,
-            works=wrong is None,
+            works=not problem,
             limits=_LIMITS,
-            problem=wrong.said if wrong else "",
-            remedy=wrong.remedy if wrong else "",
+            problem=problem,
+            remedy=remedy,
         )

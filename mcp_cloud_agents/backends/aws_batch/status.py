@@ -65,6 +65,8 @@ def status_of(known: Known, *, now: float) -> JobStatus:
         at = batch.stopped_at or now
         return _ended(known, state, cause, at)
     if stored is not None and _is_current(stored, batch):
+        if stored.status.state is JobState.QUEUED:  # its worker has begun, and done no step yet
+            return _before_the_worker(known, batch)
         return replace(_ordered(known, stored.status), waiting="")
     return _before_the_worker(known, batch)
 

@@ -4,11 +4,14 @@
 
 Who writes `claims/0` is the one to submit; all others wait until the job appears under its name.
 When it does not (the submitter died in between), the next one claims the right by `claims/<n>`,
-looks once more, and submits. Should two jobs of one name come to be all the same, the older stays.
+looks once more, and submits. Should two jobs of one name come to be all the same, no harm is done:
+`owner` is written once, by the first worker that starts or by whoever sees both, and the other one
+leaves without doing anything. So nobody has to wait long for an answer that may never come.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import replace
 from functools import partial
@@ -21,7 +24,7 @@ from mcp_cloud_agents.backends.aws_batch.causes import DUPLICATE
 from mcp_cloud_agents.backends.aws_batch.errors import AnswerLost
 from mcp_cloud_agents.backends.aws_batch.request import job_name, submit_job
 from mcp_cloud_agents.backends.aws_batch.seen import seen
-from mcp_cloud_agents.domain.errors import BackendFailed
+from mcp_cloud_agents.domain.errors import BackendFailed, CloudThrottled
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.backends.aws_batch.clients import Clients
@@ -32,13 +35,14 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.storage.job_objects import JobObjects
 
 Json = dict[str, Any]
-_MOST_LOST = 3
+_MOST_LOST = 4
 """Answers in a row, before the caller is told."""
-_OTHERS_SUBMIT_WITHIN_S = 25.0
-"""SubmitJob ends after 23 s (its time-outs), one way or the other."""
-_APPEARS_WITHIN_S = 8.0
+_OTHERS_SUBMIT_WITHIN_S = 6.0
+"""SubmitJob answers within a second as a rule; later a duplicate costs less than the wait."""
+_APPEARS_WITHIN_S = 1.5
 """How soon ListJobs shows a new job is not documented."""
 _LOOK_EVERY_S = 0.5
+_THROTTLED_PAUSES_S = (0.3, 0.8, 2.0, 4.0)
 _VOID = ".void"
 
 
@@ -57,8 +61,9 @@ class Shipping(Protocol):
 class Finder:
     """Looks jobs up in Batch by their unique name."""
 
-    def __init__(self, clients: Clients, aws: AwsSettings) -> None:
+    def __init__(self, clients: Clients, aws: AwsSettings, objects: Objects) -> None:
         self._clients = clients
+        self._objects = objects
         self._queues = tuple(dict.fromkeys((aws.queues[aws.queue], *aws.queues.values())))
 
     async def find(self, job_id: JobId) -> Seen | None:
@@ -78,11 +83,15 @@ class Finder:
             if found:
                 break
         if len(found) > 1:
-            await self._end_duplicates(found)
-        return min(found, key=_age, default=None)
+            return await self._end_duplicates(job_id, found)
+        return found[0] if found else None
 
-    async def _end_duplicates(self, found: list[Seen]) -> None:
-        kept = min(found, key=_age)
+    async def _end_duplicates(self, job_id: JobId, found: list[Seen]) -> Seen:
+        """Only the owner stays: the oldest, unless another one was first to start."""
+        oldest = min(found, key=_age)
+        take = partial(self._objects.of(job_id).take, oldest.batch_id)
+        owner = await self._objects.write(take)
+        kept = next((one for one in found if one.batch_id == owner), oldest)
         for one in found:
             if one is not kept and not one.rank.final:
                 await self._clients.change(
@@ -93,6 +102,7 @@ class Finder:
                     jobId=one.batch_id,
                     reason=DUPLICATE,
                 )
+        return kept
 
 
 def _age(job: Seen) -> tuple[float, str]:
@@ -172,7 +182,7 @@ class Submission:
 
     async def _try(self, spec: JobSpec, request: Json, claim: str) -> str | None:
         try:
-            answer = await self._clients.submit(request, request["jobQueue"])
+            answer = await self._call(request)
         except AnswerLost:
             found = await self._appears(spec.id, _APPEARS_WITHIN_S)
             if found is None:
@@ -182,6 +192,14 @@ class Submission:
             await self._give_up(claim)
             raise
         return str(answer["jobId"])
+
+    async def _call(self, request: Json) -> Json:
+        """SubmitJob; what was throttled was not done, and is asked for again."""
+        for pause_s in _THROTTLED_PAUSES_S:
+            with contextlib.suppress(CloudThrottled):
+                return await self._clients.submit(request, request["jobQueue"])
+            await anyio.sleep(pause_s)
+        return await self._clients.submit(request, request["jobQueue"])
 
     async def _appears(self, job_id: JobId, within_s: float) -> str | None:
         until = anyio.current_time() + within_s

@@ -56,12 +56,15 @@ def attempt(order: Order, store: Store, sandboxes: Sequence[Sandbox], owner: int
         if _patiently(objects.result) is not None:
             _log.info("completed_before: the job %s has a result", order.job_id)
             return DONE
+        if not _is_ours(order, objects):
+            return DONE
         with Scratch(order.job_id, owner) as scratch:
             desk = ObjectsDesk(
                 objects,
                 scratch.folder("desk"),
                 artifacts=scratch.path("artifacts"),
                 attempt=order.attempt,
+                base=_patiently(lambda: _end_of_log(objects)),
                 log_cap=spec.limits.log_bytes,
                 watch=watch,
             )
@@ -71,6 +74,25 @@ def attempt(order: Order, store: Store, sandboxes: Sequence[Sandbox], owner: int
     except AgentsError as exc:
         _log.error("not_started: %s %s", exc.message, exc.hint)
         return FAILED
+
+
+def _is_ours(order: Order, objects: JobObjects) -> bool:
+    """Whether no other job of Batch does this one: SubmitJob may have been done twice.
+
+    Attempts of one job of Batch share its id.
+    """
+    if not order.batch_id:
+        return True
+    owner = _patiently(lambda: objects.take(order.batch_id))
+    if owner != order.batch_id:
+        _log.warning("not_ours: the job %s is done by %s of Batch", order.job_id, owner)
+    return owner == order.batch_id
+
+
+def _end_of_log(objects: JobObjects) -> int:
+    """Where the attempts before this one ended."""
+    chunks = objects.chunks()
+    return chunks[-1].end if chunks else 0
 
 
 class _Attempt:
@@ -126,7 +148,7 @@ class _Attempt:
         snapshot = self._spec.snapshot
         into = self._scratch.places().store(snapshot.repository)
         started_at = time.monotonic()
-        fetch(self._store, snapshot.repository, snapshot.commit, into)
+        _patiently(lambda: fetch(self._store, snapshot.repository, snapshot.commit, into))
         self._scratch.show(into)
         self._desk.say(f"snapshot fetched in {time.monotonic() - started_at:.1f} s")
 

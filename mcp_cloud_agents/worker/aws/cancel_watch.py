@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 3.0
+_LOOKS = 3
+"""Before the end of a container is taken for a reclaim: the client tries again itself as well."""
 _KILL_AFTER_S = 30.0
 _SPARE_S = 5.0
 _FAR = 1e9
@@ -66,7 +68,9 @@ class CancelWatch:
         """Whether the container is being ended and nobody asked for the job's end."""
         if self._terminated_at is None:
             return False
-        self._look()
+        for _ in range(_LOOKS):
+            if self._look():
+                break
         return not self._asked.is_set()
 
     def left_s(self) -> float:
@@ -86,9 +90,12 @@ class CancelWatch:
         while not self._stopped.wait(_LOOK_S) and not self._asked.is_set():
             self._look()
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Whether the store answered."""
         try:
             if self._objects.cancel_asked():
                 self._asked.set()
         except AgentsError as exc:
             _log.warning("cancel_not_seen: %s", exc)
+            return False
+        return True

@@ -55,6 +55,7 @@ class Courier:
         self._unsent_since: float | None = None
         self._started_at = self._alive_at = time.monotonic()
         self._told_at = 0.0
+        self._progressed = False
         self._closing = threading.Event()
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
@@ -63,18 +64,19 @@ class Courier:
     def post(self, status: JobStatus, *, wait_s: float) -> None:
         """Tell this state, and wait a little until it is told; later ones go over earlier ones."""
         with self._news:
-            self._status = status
+            self._status = replace(status, progress=status.progress or self._status.progress)
             self._wanted += 1
             self._news.notify_all()
             wanted = self._wanted
             self._news.wait_for(lambda: self._written >= wanted, wait_s)
 
     def alive(self, progress: Progress | None) -> None:
-        """The main thread is at work; told with the next heartbeat."""
+        """The main thread is at work; told with the next heartbeat, news of progress sooner."""
         self._alive_at = time.monotonic()
         if progress is not None and progress != self._status.progress:
             with self._news:
                 self._status = replace(self._status, progress=progress)
+                self._progressed = True
 
     def close(self, timeout_s: float) -> bool:
         """Send what is left and end; whether all was sent in the time."""
@@ -125,11 +127,12 @@ class Courier:
         if self._written < self._wanted:
             return True
         alive = now - self._alive_at < _ALIVE_S
-        return alive and not closing and now - self._told_at >= _BEAT_S
+        period_s = _PROGRESS_S if self._progressed else _BEAT_S
+        return alive and not closing and now - self._told_at >= period_s
 
     def _tell(self) -> None:
         with self._news:
-            wanted, status = self._wanted, self._status
+            wanted, status, self._progressed = self._wanted, self._status, False
         now = time.time()
         told = replace(status, log_bytes=self._base + self._sent, heartbeat_at=now)
         stored = StoredState(status=told, attempt=self._attempt, heartbeat_at=now)

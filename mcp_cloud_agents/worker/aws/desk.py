@@ -61,17 +61,19 @@ class ObjectsDesk:
         folder: of ours, for the spool and what is made for the end.
         artifacts: folder that the job's artifacts are collected in.
         attempt: number of this start, from 1.
+        base: where the log of the attempts before it ends.
         log_cap: bytes of job output kept.
         watch: who knows of a cancel.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its parts, put together in one place
         self,
         objects: JobObjects,
         folder: str,
         *,
         artifacts: str,
         attempt: int,
+        base: int,
         log_cap: int,
         watch: CancelWatch,
     ) -> None:
@@ -81,8 +83,7 @@ class ObjectsDesk:
         self._attempt = attempt
         self._watch = watch
         self._spool = Spool(os.path.join(folder, "log"), cap=log_cap)
-        chunks = objects.chunks()
-        self._base = chunks[-1].end if chunks else 0
+        self._base = base
         now = time.time()
         self.status = JobStatus(state=JobState.QUEUED, history=((JobState.QUEUED, now),))
         self._frames = Frames(self._spool, base=self._base, output=_STDOUT)

@@ -27,6 +27,8 @@ class Order:
     job_id: str
     attempt: int
     """From 1, as Batch counts."""
+    batch_id: str = ""
+    """The job's id in Batch; empty outside of it."""
 
     @staticmethod
     def read(env: Mapping[str, str]) -> Order:
@@ -43,4 +45,9 @@ class Order:
                 hint="The worker is started by AWS Batch with JOB_SPEC=s3://bucket/jobs/id/"
                 "spec.json; it is no program to run by hand.",
             )
-        return Order(bucket=found["bucket"], job_id=found["job"], attempt=int(attempt))
+        return Order(
+            bucket=found["bucket"],
+            job_id=found["job"],
+            attempt=int(attempt),
+            batch_id=env.get("AWS_BATCH_JOB_ID", ""),
+        )

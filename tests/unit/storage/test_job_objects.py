@@ -100,6 +100,15 @@ def test_a_cancel_is_asked_once_and_for_all(store: Store, job: JobObjects) -> No
     assert again(store, job).cancel_asked()
 
 
+def test_a_job_is_given_to_one_for_good(store: Store, job: JobObjects) -> None:
+    assert job.owner() == ""
+    with ThreadPoolExecutor(8) as pool:
+        told = set(pool.map(again(store, job).take, (f"b-{number}" for number in range(16))))
+    assert told == {again(store, job).owner()}
+    assert told < {f"b-{number}" for number in range(16)}
+    assert job.take("late") == job.owner()
+
+
 @pytest.mark.parametrize("name", ["spec.json", "state.json", "result.json"])
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"status": 3}', b"\xff\0", b"null", b'{"version": "x"}']

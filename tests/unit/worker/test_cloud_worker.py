@@ -99,6 +99,18 @@ def test_a_job_with_a_result_is_not_done_again(cloud: Cloud) -> None:
     assert {one.key: cloud.store.get(one.key) for one in cloud.store.list(job.key(""))} == before
 
 
+def test_a_job_that_another_one_of_batch_does_is_left_alone(cloud: Cloud) -> None:
+    job = cloud.job({"a": ""}, "echo once")
+    assert job.take("first") == "first"
+    before = {one.key for one in cloud.store.list(job.key(""))}
+    code, lines, said = cloud.run(job, AWS_BATCH_JOB_ID="second")
+    assert (code, lines) == (0, [])
+    assert "not_ours" in said
+    assert {one.key for one in cloud.store.list(job.key(""))} == before
+    code, _, said = cloud.run(job, attempt=2, AWS_BATCH_JOB_ID="first")
+    assert (code, result_of(job).state) == (0, JobState.SUCCEEDED), said
+
+
 def test_a_cancel_ends_the_job_with_a_result(cloud: Cloud) -> None:
     job = cloud.job({"a": ""}, WAIT)
     process = cloud.start(job)

@@ -13,6 +13,11 @@ def test_the_address_of_a_specification_names_bucket_and_job() -> None:
     assert Order.read(env) == Order(bucket="my.bucket-1", job_id="jAb_9-z", attempt=2)
 
 
+def test_the_id_in_batch_is_taken_over() -> None:
+    env = {"JOB_SPEC": "s3://bucket/jobs/j1/spec.json", "AWS_BATCH_JOB_ID": "b-1"}
+    assert Order.read(env) == Order(bucket="bucket", job_id="j1", attempt=1, batch_id="b-1")
+
+
 def test_without_a_number_it_is_the_first_attempt() -> None:
     assert Order.read({"JOB_SPEC": "s3://bucket/jobs/j1/spec.json"}).attempt == 1
 

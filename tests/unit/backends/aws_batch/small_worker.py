@@ -1,7 +1,8 @@
 """A worker for tests of the backend: as the contract has it, without sandbox and tree.
 
 The job's command is a list of words: `say TEXT` `chunk TEXT` `sleep S` `until-cancel` `exit CODE`
-`die` `end STATE`, by `;`. It writes states, chunks and frames as the real worker does.
+`die` `mark FILE`, by `;`. It writes states, chunks and frames as the real worker does. Marks tell
+which job of Batch worked on it and completed it, past everything that is under test.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Worker:
         chunks = objects.chunks()
         self.end = chunks[-1].end if chunks else 0
         self.unsaved = b""
+        self.marks = ""
 
     def enter(self, state: JobState, cause: Cause | None = None) -> None:
         self.status = self.status.advance(state, at=time.time(), cause=cause)
@@ -71,8 +73,14 @@ class Worker:
             cause=cause,
             artifacts=self.artifacts(),
         )
-        self.objects.write_result(result)
+        if self.objects.write_result(result):
+            self.mark("completed")
         self.enter(state, cause)
+
+    def mark(self, what: str) -> None:
+        if self.marks:
+            with open(self.marks, "a") as file:
+                file.write(f"{self.objects.id} {os.getenv('AWS_BATCH_JOB_ID')} {what}\n")
 
     def artifacts(self) -> tuple[Artifact, ...]:
         path = "note.txt"
@@ -112,6 +120,9 @@ class Worker:
                 self.enter(JobState.COLLECTING)
                 self.finish(JobState.SUCCEEDED, int(rest))
                 return True
+            case "mark":
+                self.marks = rest
+                self.mark("began")
             case "die":
                 sys.stdout.write("Traceback: of the worker itself\n")
                 sys.stdout.flush()
@@ -124,10 +135,15 @@ class Worker:
 
 def main() -> int:
     import boto3
+    from botocore.config import Config
 
     bucket, _, key = os.getenv("JOB_SPEC", "").removeprefix("s3://").partition("/")
-    client = cast("Any", boto3).client("s3")
+    config = Config(retries={"mode": "legacy", "total_max_attempts": 12})
+    client = cast("Any", boto3).client("s3", config=config)
     objects = JobObjects(S3Store(client, bucket), key.split("/")[1])
+    ours = os.getenv("AWS_BATCH_JOB_ID", "")
+    if objects.result() is not None or objects.take(ours) != ours:
+        return 0
     return Worker(objects).run(objects.spec().command)
 
 
