@@ -54,7 +54,7 @@ class JobRunner:
         self._elsewhere = Elsewhere(places)
         self._records = records
         self._roots = tuple(roots)
-        self._packing = anyio.CapacityLimiter(2)
+        self._packing = anyio.CapacityLimiter(1)  # a burst of submits leaves room for answers
         self._reading = anyio.CapacityLimiter(4)
 
     async def submit(self, request: Request) -> JobView:

@@ -71,7 +71,6 @@ def folder(tmp_path: Path) -> Folder:
         b'<?xml version="1.0" encoding="nonsense"?>' + GREEN,
         b'<?xml version="1.0" encoding="utf-16"?>' + GREEN,
         b"<testsuite><testcase name='\xff'/></testsuite>",
-        b"<testsuite><testcase name='\x1b[2J'/></testsuite>",
         b"x" * (junit.MAX_BYTES + 1),
     ],
     ids=lambda data: repr(data[:20]),
@@ -94,8 +93,6 @@ def test_a_broken_junit_file_is_a_problem_and_no_pass(
         b"nonsense",
         b'{"testResults": 1}',
         b'{"testResults": [{"name": "\xff"}]}',
-        b'{"testResults": [{"name": "\\ud800"}]}',
-        b'{"testResults": [{"assertionResults": [{"duration": 1e999}]}]}',
         b'{"testResults":' + b"[" * 100_000,
         b'{"x":' + b"[" * 100_000,
         b" " * ((32 << 20) + 1),
@@ -105,6 +102,29 @@ def test_a_broken_junit_file_is_a_problem_and_no_pass(
 def test_a_broken_json_report_is_a_problem_and_no_pass(data: bytes, folder: Folder) -> None:
     report = runner_named("jest").read(folder.put("jest.json", data))
     assert (report.cases, report.complete, bool(report.problem)) == ((), False, True)
+
+
+@pytest.mark.parametrize("name", ["pytest", "unittest", "vitest"])
+def test_a_control_sequence_in_a_report_is_shown_harmless_and_hides_no_verdict(
+    name: str, folder: Folder
+) -> None:
+    data = b"<testsuite><testcase name='\x1b[2J'><failure message='\x07'/></testcase></testsuite>"
+    report = runner_named(name).read(folder.put("junit.xml", data))
+    assert [case.outcome for case in report.cases] == [Outcome.FAILED]
+    assert not {"\x1b", "\x07"} & set(repr(report))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"testResults": [{"name": "\\ud800"}]}',
+        b'{"testResults": [{"assertionResults": [{"duration": 1e999}]}]}',
+    ],
+)
+def test_odd_values_of_a_json_report_are_never_a_pass(data: bytes, folder: Folder) -> None:
+    report = runner_named("jest").read(folder.put("jest.json", data))
+    assert judge(report, exit_code=0).outcome is not VerdictOutcome.PASSED
+    assert repr(report).encode()
 
 
 def test_an_external_entity_shows_no_file_of_ours(folder: Folder) -> None:

@@ -60,7 +60,7 @@ class LocalBackend:
         self._probe = probe
         self._spare = spare
         self._threads = anyio.CapacityLimiter(_THREADS)
-        self._spawning = anyio.CapacityLimiter(2)  # more at once only slow each other down
+        self._spawning = anyio.CapacityLimiter(1)  # two at once slow every other call down
 
     async def probe(self) -> Probe:
         """See the port. A submit begins with this, and needs a worker soon."""
