@@ -84,6 +84,11 @@ def need_container() -> None:
         pytest.skip("a container made by hand needs Linux and root")
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether the container has a folder of its own where this one is (a checkout in /tmp)."""
+    return any(path.is_relative_to(link) for link in _links())
+
+
 def _links() -> dict[str, str]:
     tops = {f"/{top}": f"{INSIDE}/{top}" for top in TOPS}
     assert INSIDE.startswith(f"{SCRATCH}/")
