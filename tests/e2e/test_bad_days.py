@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -99,6 +100,8 @@ def test_a_supervisor_killed_after_its_last_word_did_not_lose_it(
     wire = connect()
     job = wire.call("run_in_sandbox", {"command": "exit 7"})["job_id"]
     wire.finished(job)
+    with (folder_of(repository, job) / "lock").open("rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # waits until the supervisor lets go
     state = folder_of(repository, job) / "state.json"
     stored = json.loads(state.read_bytes())
     stored["status"]["state"] = "collecting"

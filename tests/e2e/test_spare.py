@@ -82,13 +82,13 @@ def test_the_spare_takes_the_job_and_stays(repository: Repository, connect: Conn
     spare = waiting_spare(wire, repository)
     job = wire.call("run_in_sandbox", {"command": SLOW})["job_id"]
     supervisor = supervisor_of(repository, job)
-    assert sorted(forks_of_spare(wire.process.pid)) == sorted([spare, supervisor])
+    until(lambda: sorted(forks_of_spare(wire.process.pid)) == sorted([spare, supervisor]))
     assert len({os.getsid(pid) for pid in (wire.process.pid, spare, supervisor)}) == 3
     parent = Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1]
     assert int(parent) not in (spare, wire.process.pid)
     assert wire.finished(job)["state"] == "succeeded"
-    until(lambda: gone(supervisor))
-    assert forks_of_spare(wire.process.pid) == [spare]
+    until(lambda: forks_of_spare(wire.process.pid) == [spare])
+    assert gone(supervisor)
 
 
 def test_no_spare_waits_before_a_job_was_wanted(connect: Connect) -> None:
