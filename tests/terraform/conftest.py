@@ -40,12 +40,15 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the tool's provider may have to install its packages first."""
-    if has_what_the_provider_needs():
-        return
+    """Each plan starts the program anew; its provider may have to install its packages first."""
+    installed = has_what_the_provider_needs()
     for item in items:
-        if HERE in item.path.parents and "offline" in getattr(item, "fixturenames", ()):
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.slow)
+        if not installed and "offline" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.network)
             item.add_marker(pytest.mark.timeout(600))
 
