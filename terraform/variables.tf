@@ -88,11 +88,11 @@ variable "nat_gateway" {
 variable "dns_allowlist" {
   type        = list(string)
   default     = []
-  description = "The only names that jobs may resolve besides those of AWS that they need, such as pypi.org or *.pythonhosted.org. Empty: every name in economy, none in private. Under $0.01 a month, and $0.60 a million queries."
+  description = "The only names that jobs may resolve besides those of AWS that they need, such as packages.example.com or *.files.example.com. Empty: every name in economy, none in private. Under $0.01 a month, and $0.60 a million queries."
 
   validation {
     condition     = alltrue([for name in var.dns_allowlist : name == "*" || can(regex("^(\\*\\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$", name))])
-    error_message = "dns_allowlist holds lower-case domain names such as pypi.org or *.pythonhosted.org (the star stands for all names below), or \"*\" alone: no URL, port or address."
+    error_message = "dns_allowlist holds lower-case domain names such as packages.example.com or *.files.example.com (the star stands for all names below), or \"*\" alone: no URL, port or address."
   }
 }
 

@@ -47,7 +47,7 @@ run "nat_in_economy" {
   command = plan
   variables {
     nat_gateway   = true
-    dns_allowlist = ["pypi.org"]
+    dns_allowlist = ["packages.example.com"]
   }
   expect_failures = [var.nat_gateway]
 }

@@ -46,7 +46,7 @@ run "goes_out_through_one_nat_gateway" {
   command = plan
   variables {
     nat_gateway   = true
-    dns_allowlist = ["pypi.org", "*.pythonhosted.org"]
+    dns_allowlist = ["packages.example.com", "*.files.example.com"]
   }
 
   assert {
@@ -54,7 +54,7 @@ run "goes_out_through_one_nat_gateway" {
     error_message = "there is one gateway, and jobs are routed to it"
   }
   assert {
-    condition     = length(setsubtract(["pypi.org", "*.pythonhosted.org"], aws_route53_resolver_firewall_domain_list.allowed[0].domains)) == 0
+    condition     = length(setsubtract(["packages.example.com", "*.files.example.com"], aws_route53_resolver_firewall_domain_list.allowed[0].domains)) == 0
     error_message = "the names asked for are allowed"
   }
   assert {

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 EVERYTHING: dict[str, Any] = {
     "profile": "private",
     "nat_gateway": True,
-    "dns_allowlist": ["pypi.org"],
+    "dns_allowlist": ["packages.example.com"],
     "interface_endpoints": ["bedrock-runtime"],
     "ec2_queue": True,
     "gpu_queue": True,
@@ -82,7 +82,7 @@ def private(module: Terraform) -> Resources:
 
 @pytest.fixture(scope="session")
 def private_with_nat(module: Terraform) -> Resources:
-    values = {"profile": "private", "nat_gateway": True, "dns_allowlist": ["pypi.org"]}
+    values = {"profile": "private", "nat_gateway": True, "dns_allowlist": ["packages.example.com"]}
     return planned(module.plan(*variables(values)))
 
 

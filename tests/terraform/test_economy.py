@@ -89,14 +89,14 @@ def test_only_tasks_get_a_public_address(economy: Resources, module: Terraform) 
 
 
 def test_a_list_of_names_works_in_economy_too(module: Terraform) -> None:
-    plan = planned(module.plan(*variables({"dns_allowlist": ["pypi.org"]})))
+    plan = planned(module.plan(*variables({"dns_allowlist": ["packages.example.com"]})))
     allowed = plan.of("aws_route53_resolver_firewall_domain_list")["allowed[0]"]["domains"]
     region = "us-east-1.amazonaws.com"
     assert sorted(allowed) == sorted(
         [
             *(f"api.ecr.{region}", f"*.dkr.ecr.{region}", f"logs.{region}", f"dynamodb.{region}"),
             *(f"s3.{region}", f"*.s3.{region}", "s3.amazonaws.com", "*.s3.amazonaws.com"),
-            "pypi.org",
+            "packages.example.com",
         ]
     )
 

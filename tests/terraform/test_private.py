@@ -83,7 +83,7 @@ def test_nat_adds_one_gateway_and_the_names_asked_for(
         "aws_vpc_security_group_egress_rule": 1,
     }
     lists = private_with_nat.of("aws_route53_resolver_firewall_domain_list")
-    assert "pypi.org" in lists["allowed[0]"]["domains"]
+    assert "packages.example.com" in lists["allowed[0]"]["domains"]
 
 
 def test_a_star_allows_every_name(module: Terraform) -> None:

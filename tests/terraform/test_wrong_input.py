@@ -27,8 +27,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"dns_allowlist": ["a.io"], "profile": "private"},
         "dns_allowlist has no effect in private without nat_gateway",
     ),
-    ({"dns_allowlist": ["https://pypi.org"]}, "no URL, port or address"),
-    ({"dns_allowlist": ["pypi.org:443"]}, "no URL, port or address"),
+    ({"dns_allowlist": ["https://packages.example.com"]}, "no URL, port or address"),
+    ({"dns_allowlist": ["packages.example.com:443"]}, "no URL, port or address"),
     ({"dns_allowlist": ["10.0.0.1"]}, "no URL, port or address"),
     ({"dns_allowlist": ["a.*.org"]}, "the star stands for all names below"),
     ({"egress_ports": [80]}, "hold 443"),
@@ -66,7 +66,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 RIGHT: list[dict[str, Any]] = [
     {"vpc_cidr": "172.16.0.0/22", "zones": 3},
-    {"dns_allowlist": ["*.pythonhosted.org", "xn--bcher-kva.example"]},
+    {"dns_allowlist": ["*.files.example.com", "xn--bcher-kva.example"]},
     {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a/b:1", "profile": "private"},
     {"image": "localhost.localdomain:5000/worker:dev"},
     {"egress_ports": [22, 80, 443]},

@@ -50,12 +50,8 @@ module "agents" {
   image   = var.image
 
   nat_gateway = true
-  dns_allowlist = [
-    "pypi.org", "files.pythonhosted.org",
-    "registry.npmjs.org",
-    "proxy.golang.org", "sum.golang.org",
-    "index.crates.io", "static.crates.io",
-  ]
+  # the package indexes that set-up fetches from, each by its name
+  dns_allowlist = ["packages.example.com", "files.example.com", "npm.example.com"]
 
   max_vcpus           = 64
   jobs_retention_days = 90
