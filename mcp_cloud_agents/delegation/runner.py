@@ -71,25 +71,28 @@ class JobRunner:
         admit(origin, self._roots)
         request = replace(request, key=scoped_key(request.key, origin))
         if (record := await self._submitter.repeated(request.key)) is not None:
-            return await self._view(record, note=_REPEATED)
+            return await self._view(record, _REPEATED)
         passed_over: tuple[str, ...] = ()
         for place in candidates[:-1]:
             try:
-                return await self._start(place, request, origin, passed_over)
+                started = await self._start(place, request, origin, passed_over)
             except (BackendUnavailable, IsolationUnavailable) as exc:  # nothing was started there
                 passed_over += (f"{place.name} was passed over: {exc.message}",)
-        return await self._start(candidates[-1], request, origin, passed_over)
+            else:
+                return await self._view(*started)
+        return await self._view(*await self._start(candidates[-1], request, origin, passed_over))
 
     async def _start(
         self, place: Place, request: Request, origin: Origin, passed_over: tuple[str, ...]
-    ) -> JobView:
+    ) -> tuple[Record, str]:
+        """The job, and what to say of it. What is asked of it later may fail without a fallback."""
         await self._check(place)
         pack = partial(place.packer.pack, request, origin, passed_over)
         spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
         if not request.fresh and (same := await self._submitter.under_way(spec)) is not None:
-            return await self._view(same, note=_UNDER_WAY)
+            return same, _UNDER_WAY
         record = await self._submitter.submit(spec, place)
-        return await self._view(record, note="" if record.spec.id == spec.id else _REPEATED)
+        return record, "" if record.spec.id == spec.id else _REPEATED
 
     async def look(self, job_id: JobId) -> JobView:
         """What is known of a job now. Raises UnknownJob, JobCorrupt."""
@@ -160,7 +163,7 @@ class JobRunner:
         locate = partial(self._places.first.packer.locate, workspace)
         return await anyio.to_thread.run_sync(locate, limiter=self._reading)
 
-    async def _view(self, record: Record, *, note: str = "") -> JobView:
+    async def _view(self, record: Record, note: str = "") -> JobView:
         return await collect(self._places.of(record.backend).backend, record, note=note)
 
     async def _backend_of(self, job_id: JobId) -> Backend:

@@ -24,9 +24,11 @@ from mcp_cloud_agents.backends.aws_batch.causes import DUPLICATE
 from mcp_cloud_agents.backends.aws_batch.errors import AnswerLost
 from mcp_cloud_agents.backends.aws_batch.request import job_name, submit_job
 from mcp_cloud_agents.backends.aws_batch.seen import seen
-from mcp_cloud_agents.domain.errors import BackendFailed, CloudThrottled
+from mcp_cloud_agents.domain.errors import BackendFailed, BackendUnavailable, CloudThrottled
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from mcp_cloud_agents.backends.aws_batch.clients import Clients
     from mcp_cloud_agents.backends.aws_batch.objects import Objects
     from mcp_cloud_agents.backends.aws_batch.seen import Seen
@@ -109,6 +111,18 @@ def _age(job: Seen) -> tuple[float, str]:
     return job.created_at, job.batch_id
 
 
+@contextlib.contextmanager
+def _perhaps_started(job_id: JobId) -> Generator[None]:
+    """A failure now does not mean that nothing was started, so nobody may start it elsewhere."""
+    try:
+        yield
+    except BackendUnavailable as exc:
+        raise BackendFailed(
+            f"Nobody can say whether job {job_id} was submitted: {exc.message}",
+            hint="Call again with the same idempotency key: it is looked up by its name first.",
+        ) from exc
+
+
 class Submission:
     """Submits jobs.
 
@@ -149,10 +163,12 @@ class Submission:
         lost = number = 0
         while lost < _MOST_LOST:
             claim = objects.key(f"claims/{number}")
-            if not await self._claim(claim):
-                found = await self._appears(spec.id, await self._patience(claim))
-            elif number == 0 or (found := await self._appears(spec.id, 0.0)) is None:
-                found, lost = await self._try(spec, request, claim), lost + 1
+            mine = await self._claim(claim)
+            with contextlib.nullcontext() if mine and number == 0 else _perhaps_started(spec.id):
+                if not mine:
+                    found = await self._appears(spec.id, await self._patience(claim))
+                elif number == 0 or (found := await self._appears(spec.id, 0.0)) is None:
+                    found, lost = await self._try(spec, request, claim), lost + 1
             if found is not None:
                 return found
             number += 1
@@ -184,10 +200,11 @@ class Submission:
         try:
             answer = await self._call(request)
         except AnswerLost:
-            found = await self._appears(spec.id, _APPEARS_WITHIN_S)
-            if found is None:
-                await self._give_up(claim)
-            return found
+            with _perhaps_started(spec.id):
+                found = await self._appears(spec.id, _APPEARS_WITHIN_S)
+                if found is None:
+                    await self._give_up(claim)
+                return found
         except BackendFailed:
             await self._give_up(claim)
             raise

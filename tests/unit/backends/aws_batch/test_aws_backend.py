@@ -11,6 +11,7 @@ import pytest
 
 from mcp_cloud_agents.domain.errors import (
     BackendFailed,
+    BackendUnavailable,
     CloudCredentials,
     CloudMisconfigured,
     IsolationUnavailable,
@@ -89,6 +90,24 @@ async def test_a_lost_answer_is_looked_up_and_not_repeated(cloud: Cloud, kind: s
     backend, spec = cloud.backend(), cloud.spec("exit 0")
     cloud.faults(api=[{"kind": kind, "service": "batch", "action": "SubmitJob", "times": 1}])
     await backend.submit(spec)
+    assert (await until(backend, spec.id, ended)).state is JobState.SUCCEEDED
+    assert cloud.calls("batch", "SubmitJob") == 1
+
+
+async def test_a_lost_answer_that_cannot_be_looked_up_is_no_reason_to_run_elsewhere(
+    cloud: Cloud,
+) -> None:
+    backend, spec = cloud.backend(), cloud.spec("exit 0")
+    denied = {"kind": "error", "service": "batch", "action": "ListJobs"}
+    denied |= {"code": "AccessDeniedException", "status": 403, "rate": 1.0}
+    lost = {"kind": "lost_answer", "service": "batch", "action": "SubmitJob", "times": 1}
+    cloud.faults(api=[lost, denied])
+    with pytest.raises(BackendFailed) as caught:
+        await backend.submit(spec)
+    assert not isinstance(caught.value, BackendUnavailable)
+    assert "Nobody can say whether" in caught.value.message
+    cloud.faults()
+    await cloud.backend().submit(spec)
     assert (await until(backend, spec.id, ended)).state is JobState.SUCCEEDED
     assert cloud.calls("batch", "SubmitJob") == 1
 
