@@ -101,10 +101,10 @@ class Cloud:
         }
 
     def start(self, objects: JobObjects, attempt: int = 1, **env: str) -> subprocess.Popen[bytes]:
-        """The worker, as an attempt at the job."""
+        """The worker, as an attempt at the job; an empty variable is not set."""
         process = subprocess.Popen(
             [sys.executable, "-I", "-m", "mcp_cloud_agents.worker.aws"],
-            env=self.env(objects, attempt) | env,
+            env={key: value for key, value in (self.env(objects, attempt) | env).items() if value},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

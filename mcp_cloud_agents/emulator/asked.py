@@ -74,6 +74,8 @@ def asked(environ: Environ, call: AwsCall, options: Options) -> Asked:
         given: dict[str, Any] = _json(body_of(environ))
         resource = _log_arn(given) if call.service == "logs" else _repository_arn(given)
         return Asked(call.action, options.arn(call.service, resource) if resource else "")
+    if call.service == "sqs":  # a batch needs what one message needs (Amazon SQS permissions)
+        return Asked(call.action.removesuffix("Batch"))
     return Asked()
 
 

@@ -57,6 +57,12 @@ def call_of(environ: Environ) -> AwsCall:
     return AwsCall(service, _rest_action(service, environ, method, path), "rest-json")
 
 
+def access_key_of(environ: Environ) -> str:
+    """Who signed the request; empty: nobody, or by its query string."""
+    scope = _SCOPE.search(str(environ.get("HTTP_AUTHORIZATION", "")))
+    return scope[1] if scope else ""
+
+
 def body_of(environ: Environ) -> bytes:
     """The whole body, which can be read again afterwards."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -12,7 +12,10 @@ _KEPT = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One call; `at` in seconds since 1970, `status` 0 when the connection was dropped."""
+    """One call; `at` in seconds since 1970, `status` 0 when the connection was dropped.
+
+    `access_key` tells callers apart; empty for a request that nobody signed.
+    """
 
     at: float
     service: str
@@ -20,6 +23,7 @@ class Logged:
     status: int
     took_ms: float
     fault: str | None = None
+    access_key: str = ""
 
 
 class CallLog:

@@ -20,7 +20,13 @@ from mcp_cloud_agents.emulator import moto_seam
 from mcp_cloud_agents.emulator.answers import Answer, Application, StartResponse, answer_of
 from mcp_cloud_agents.emulator.api_faults import ApiFaults, ApiRule
 from mcp_cloud_agents.emulator.asked import NOW, asked
-from mcp_cloud_agents.emulator.aws_calls import AwsCall, Environ, body_of, call_of
+from mcp_cloud_agents.emulator.aws_calls import (
+    AwsCall,
+    Environ,
+    access_key_of,
+    body_of,
+    call_of,
+)
 from mcp_cloud_agents.emulator.batch.service import Batch
 from mcp_cloud_agents.emulator.batch_permissions import permissions_needed
 from mcp_cloud_agents.emulator.call_log import CallLog, Logged
@@ -83,7 +89,8 @@ class Front:
         dropped = rule is not None and rule.kind == "dropped"
         status = 0 if dropped else answer.status
         kind = None if rule is None else rule.kind
-        self.calls.add(Logged(at, call.service, call.action, status, round(took, 2), kind))
+        key = access_key_of(environ)
+        self.calls.add(Logged(at, call.service, call.action, status, round(took, 2), kind, key))
         if dropped:
             _hang_up(environ)
         return answer.send(start_response)

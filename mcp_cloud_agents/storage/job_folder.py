@@ -10,7 +10,7 @@ jobs/<id>/
   log             raw bytes, append only; offsets are byte offsets
   result.json     the worker's last word, written once
   artifacts/      what was kept, under names of ours
-  workspace/ git/ report/   while the job runs
+  workspace/ git/ report/ fix/   while the job runs
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-WORKING = ("workspace", "git", "git-setup", "report", "tools")
+WORKING = ("workspace", "git", "git-setup", "report", "tools", "fix")
 """Folders of a job that are removed once it has ended."""
 _STARTS_WITHIN_S = 60.0
 

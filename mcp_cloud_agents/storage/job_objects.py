@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 JOBS = "jobs/"
 STATE_VERSION = 1
+TRY_AGAIN = 75
+"""Exit code of a worker that the store was out of reach for: the job has no result, and another
+attempt may bring one (EX_TEMPFAIL of sysexits.h)."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _OFFSET = re.compile(r"[0-9]{12}", re.ASCII)
@@ -229,6 +232,11 @@ class JobObjects:
         at = min(offset, size)
         data = self._store.get(key, offset=at, limit=limit) if at < size else b""
         return Bytes(data=data or b"", offset=at, size=size)
+
+    def download_artifact(self, name: str, path: str, *, limit: int) -> bool:
+        """Copy at most `limit` bytes of a file that was kept to `path`; False: there is none."""
+        key = self._artifact(name)
+        return key is not None and self._store.download(key, path, limit=limit)
 
     def _from_chunks(self, chunks: Sequence[Chunk], offset: int, limit: int) -> Bytes:
         end = chunks[-1].end

@@ -11,7 +11,6 @@ A job that another machine submitted is found by its specification in S3 and its
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from dataclasses import replace
 from functools import partial
@@ -19,14 +18,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from mcp_cloud_agents.backends.aws_batch.artifacts import Artifacts
 from mcp_cloud_agents.backends.aws_batch.causes import CANCELLED_BY_US
-from mcp_cloud_agents.backends.aws_batch.request import size_of
-from mcp_cloud_agents.backends.aws_batch.seen import Rank
 from mcp_cloud_agents.backends.aws_batch.status import Known, needs_worker, status_of
 from mcp_cloud_agents.backends.aws_batch.tracked import Tracked, wall_clock
 from mcp_cloud_agents.domain.errors import (
     BackendFailed,
-    JobCorrupt,
     UnknownArtifact,
     UnknownJob,
     too_weak,
@@ -38,11 +35,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from mcp_cloud_agents.backends.aws_batch.clients import Clients
-    from mcp_cloud_agents.backends.aws_batch.events import Events
     from mcp_cloud_agents.backends.aws_batch.follower import Follower
     from mcp_cloud_agents.backends.aws_batch.objects import Objects
     from mcp_cloud_agents.backends.aws_batch.probe import CloudProbe
-    from mcp_cloud_agents.backends.aws_batch.runnable import Lines
     from mcp_cloud_agents.backends.aws_batch.seen import Seen
     from mcp_cloud_agents.backends.aws_batch.submission import Submission
     from mcp_cloud_agents.domain.job import JobId, JobSpec
@@ -50,15 +45,12 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.sandbox import Probe
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.ports.backend import Bytes, Watch
-    from mcp_cloud_agents.settings import AwsSettings
 
 NAME = "aws_batch"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _MOST_TERMINATED = 50
 """Ids that one TerminateJobs takes (AWS Batch API reference)."""
-_CHECKED_BYTES = 32 << 20
-"""Artifacts up to this size are held against their digest before the first byte is shown."""
 
 
 class AwsBatchBackend:
@@ -66,26 +58,20 @@ class AwsBatchBackend:
 
     name = NAME
 
-    def __init__(  # noqa: PLR0913  its parts, put together in one place
+    def __init__(
         self,
-        aws: AwsSettings,
         clients: Clients,
         objects: Objects,
         follower: Follower,
         submission: Submission,
-        lines: Lines,
         probe: CloudProbe,
-        events: Events,
     ) -> None:
-        self._aws = aws
         self._clients = clients
         self._objects = objects
         self._follower = follower
         self._submission = submission
-        self._lines = lines
         self._probe = probe
-        self._events = events
-        self._checked: set[tuple[JobId, str]] = set()
+        self._artifacts = Artifacts(objects)
         self._submitting: dict[JobId, anyio.Lock] = {}
 
     async def probe(self) -> Probe:
@@ -134,12 +120,11 @@ class AwsBatchBackend:
             done = job.stored is not None and job.stored.status.state.done
         if done or batch is None or batch.rank.final:
             return await self._settled(job, batch)
-        waiting = ""
-        if batch.rank is Rank.RUNNABLE:
-            vcpus = size_of(job.spec.limits, self._aws).vcpus
-            waiting = await self._lines.why(batch, vcpus=vcpus, now=wall_clock())
         known = Known(
-            created_at=job.spec.created_at, batch=batch, stored=job.stored, waiting=waiting
+            created_at=job.spec.created_at,
+            batch=batch,
+            stored=job.stored,
+            waiting=await self._follower.waiting(job, batch),
         )
         status = status_of(known, now=wall_clock())
         return replace(status, log_bytes=max(status.log_bytes, job.log_end))
@@ -181,9 +166,7 @@ class AwsBatchBackend:
         """What CloudWatch has of a job whose worker left no result; its last stray lines."""
         if batch is None or not batch.streams:
             return ()
-        live = self._follower.live(job)
-        if live is None:
-            return ()
+        live = self._follower.last_look(job)
         await live.drain(batch.streams)
         return tuple(live.strays)
 
@@ -204,11 +187,10 @@ class AwsBatchBackend:
     async def _watch(self, job_id: JobId) -> AsyncGenerator[JobWatch]:
         job = await self._job(job_id)
         self._follower.watch(job, +1)
-        self._events.want()
         try:
             with contextlib.suppress(BackendFailed):  # the look that follows tells it
                 await self._follower.refresh(job)
-            yield JobWatch(job, self._follower, self._events)
+            yield JobWatch(job, self._follower)
         finally:
             self._follower.watch(job, -1)
 
@@ -221,7 +203,7 @@ class AwsBatchBackend:
         return await self._log(job, offset=offset, limit=limit)
 
     async def _log(self, job: Tracked, *, offset: int, limit: int) -> Bytes:
-        durable = await self._objects.read(partial(job.objects.log, offset, limit))
+        durable = await self._follower.durable(job, offset=offset, limit=limit)
         if job.live is None:
             return durable
         return job.live.behind(durable, offset=offset, limit=limit)
@@ -231,8 +213,7 @@ class AwsBatchBackend:
         job = await self._job(job_id)
         piece = None
         if _ARTIFACT.fullmatch(name):
-            await self._check(job, name)
-            piece = await self._objects.read(partial(job.objects.artifact, name, offset, limit))
+            piece = await self._piece(job, name, offset, limit)
         if piece is None:
             raise UnknownArtifact(
                 f"Job {job_id} has no artifact {name[:120]!r}.",
@@ -240,23 +221,12 @@ class AwsBatchBackend:
             )
         return piece
 
-    async def _check(self, job: Tracked, name: str) -> None:
-        key = (job.spec.id, name)
-        result = None if key in self._checked else await self._result(job)
+    async def _piece(self, job: Tracked, name: str, offset: int, limit: int) -> Bytes | None:
+        result = await self._result(job)
         told = next((one for one in result.artifacts if one.name == name), None) if result else None
-        if told is None or told.size_bytes > _CHECKED_BYTES:
-            return
-        whole = await self._objects.read(
-            partial(job.objects.artifact, name, 0, told.size_bytes + 1)
-        )
-        if whole is not None and hashlib.sha256(whole.data).hexdigest() != told.sha256:
-            raise JobCorrupt(
-                f"The artifact {name} of job {job.spec.id} is not what its result says: the "
-                "digests differ.",
-                hint="Somebody changed the bucket. Do not use it; submit the work again with "
-                "fresh=true, and look at who can write to the bucket.",
-            )
-        self._checked.add(key)
+        if told is not None:
+            return await self._artifacts.read(job.objects, told, offset, limit)
+        return await self._objects.read(partial(job.objects.artifact, name, offset, limit))
 
     async def cancel(self, job_id: JobId) -> None:
         """See the port. The worker ends by itself and keeps what there is; Batch sees to it."""
@@ -275,19 +245,16 @@ class AwsBatchBackend:
                 reason=CANCELLED_BY_US,
             )
 
-    async def cancel_many(self, job_ids_: Sequence[JobId]) -> None:
-        """Ask many jobs to end, fifty with one call; those that are done are passed over.
-
-        Raises:
-            UnknownJob, JobCorrupt, BackendFailed: of one of them; the others may be ended.
-        """
+    async def cancel_many(self, job_ids: Sequence[JobId]) -> None:
+        """See the port: fifty with one call."""
         batch_ids: list[str] = []
-        for job_id in job_ids_:
+        for job_id in job_ids:
             if not (await self.status(job_id)).state.done:
                 job = await self._job(job_id)
                 await self._objects.write(job.objects.ask_to_cancel)
-                if job.poll is not None:
-                    batch_ids.append(job.poll.batch_id)
+                batch = await self._follower.batch(job)
+                if batch is not None and not batch.rank.final:
+                    batch_ids.append(batch.batch_id)
         for start in range(0, len(batch_ids), _MOST_TERMINATED):
             some = batch_ids[start : start + _MOST_TERMINATED]
             answer = await self._clients.change(
@@ -319,17 +286,15 @@ class AwsBatchBackend:
 class JobWatch:
     """`ports.backend.Watch`: whoever waits looks when something is due."""
 
-    def __init__(self, job: Tracked, follower: Follower, events: Events) -> None:
+    def __init__(self, job: Tracked, follower: Follower) -> None:
         self._job = job
         self._follower = follower
-        self._events = events
         self._seen = job.versions
 
     async def changed(self, *, timeout_s: float) -> bool:
         """See the port."""
         with anyio.move_on_after(timeout_s):
             while self._job.versions == self._seen:
-                self._events.want()
                 await self._sleep()
                 try:
                     await self._follower.refresh(self._job)

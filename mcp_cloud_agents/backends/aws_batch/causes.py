@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.domain.result import Cause, CauseKind
+from mcp_cloud_agents.storage.job_objects import TRY_AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +153,14 @@ def _ended_by_somebody(job: Seen) -> Cause:
 
 
 def _without_a_word(job: Seen, strays: Sequence[str]) -> Cause:
+    if job.exit_code == TRY_AGAIN:
+        return Cause(
+            kind=CauseKind.SUPERVISOR_DIED,
+            message="The worker could not reach the bucket, in the last attempt as well.",
+            hint="Look at S3's endpoint in the job's subnet and at the job role (docs/aws.md). "
+            f"{_AGAIN}",
+            excerpt=_excerpt(strays),
+        )
     said = _said(job.reason or job.status_reason)
     code = "no exit code" if job.exit_code is None else f"exit code {job.exit_code}"
     return Cause(

@@ -60,7 +60,7 @@ _CONFIGS: dict[Use, Json] = {
     Use.OBJECTS: {
         "connect_timeout": 5,
         "read_timeout": 30,
-        "max_pool_connections": 32,
+        "max_pool_connections": 64,
         "signature_version": "s3v4",
     },
     Use.LISTEN: {"connect_timeout": 3, "read_timeout": 30, "max_pool_connections": 2},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_cloud_agents.backends.aws_batch import codes
@@ -86,7 +87,7 @@ def translated(exc: BaseException, doing: str, resource: str = "") -> AgentsErro
     """The error of ours that says the same, and what to do next."""
     code, message = code_of(exc), _told(exc).get("Message") or str(exc)
     what = f"{doing[:1].upper()}{doing[1:]}{f' ({resource})' if resource else ''} failed"
-    for make in (_credentials, _denied, _place, _passing):
+    for make in (_credentials, partial(_denied, resource=resource), _place, _passing):
         if (found := make(code, message, what, exc)) is not None:
             return found
     return BackendFailed(
@@ -121,7 +122,10 @@ def _credentials(code: str, message: str, what: str, _: BaseException) -> Agents
     return None
 
 
-def _denied(code: str, message: str, what: str, exc: BaseException) -> AgentsError | None:
+def _denied(
+    code: str, message: str, what: str, _: BaseException, *, resource: str
+) -> AgentsError | None:
+    """With the action and the resource; where AWS names no resource, it is the one we asked for."""
     found = _NOT_AUTHORIZED.search(message)
     if code not in codes.DENIED and found is None:
         return None
@@ -131,9 +135,8 @@ def _denied(code: str, message: str, what: str, exc: BaseException) -> AgentsErr
             hint="Attach the module's submitter policy to your user or role; where it is a "
             "bucket, check that it is yours: names of buckets are shared by everybody.",
         )
-    action, resource = found["action"], (found["resource"] or "*").rstrip(".,")
+    action, resource = found["action"], (found["resource"] or resource or "*").rstrip(".,")
     explicit = " A policy denies it explicitly." if "explicit deny" in message else ""
-    del exc
     return CloudDenied(
         f"{what}: {found['who']} may not {action} on {resource}.{explicit}",
         hint=f"Allow {action} on {resource}: attach the policy that the Terraform module gives as "

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, cast
 from mcp_cloud_agents.backends.aws_batch.backend import AwsBatchBackend
 from mcp_cloud_agents.backends.aws_batch.checks import Checks
 from mcp_cloud_agents.backends.aws_batch.clients import Clients
-from mcp_cloud_agents.backends.aws_batch.events import Events
 from mcp_cloud_agents.backends.aws_batch.follower import Follower
 from mcp_cloud_agents.backends.aws_batch.objects import Objects
-from mcp_cloud_agents.backends.aws_batch.poller import Poller
 from mcp_cloud_agents.backends.aws_batch.probe import CloudProbe
-from mcp_cloud_agents.backends.aws_batch.runnable import Lines
 from mcp_cloud_agents.backends.aws_batch.submission import Finder, Submission
 from mcp_cloud_agents.snapshots.shipping import Shipper
 from mcp_cloud_agents.storage.s3_store import S3Store
@@ -47,17 +44,13 @@ def _backend(
     aws: AwsSettings, clients: Clients, store: Store, shipper: Shipping
 ) -> AwsBatchBackend:
     objects = Objects(store)
-    poller = Poller(clients)
     finder = Finder(clients, aws, objects)
     return AwsBatchBackend(
-        aws,
         clients,
         objects,
-        Follower(clients, objects, poller, finder, aws.log_group),
+        Follower(clients, aws, objects, finder),
         Submission(clients, aws, objects, shipper, finder),
-        Lines(clients),
         CloudProbe(Checks(clients, aws), aws),
-        Events(clients, aws.events_queue_url, poller),
     )
 
 

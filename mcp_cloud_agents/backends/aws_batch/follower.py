@@ -1,6 +1,7 @@
 """Keeps what is known of jobs fresh: Batch's word, the worker's, the live log, each when it is due.
 
-Everything is asked for by whoever wants to know; in between nothing is called.
+Everything is asked for by whoever wants to know; in between nothing is called. Where the account
+has a queue of events, it is listened to while somebody watches.
 """
 
 from __future__ import annotations
@@ -9,33 +10,57 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from mcp_cloud_agents.backends.aws_batch.events import Events
 from mcp_cloud_agents.backends.aws_batch.logs import LiveLog
+from mcp_cloud_agents.backends.aws_batch.poller import Poller
+from mcp_cloud_agents.backends.aws_batch.rationed_log import RationedLogs
+from mcp_cloud_agents.backends.aws_batch.request import size_of
+from mcp_cloud_agents.backends.aws_batch.runnable import Lines
 from mcp_cloud_agents.backends.aws_batch.seen import Rank, Seen
 from mcp_cloud_agents.backends.aws_batch.status import needs_worker
-from mcp_cloud_agents.backends.aws_batch.tracked import TAILS, Tracked, tail_period_s
+from mcp_cloud_agents.backends.aws_batch.tracked import (
+    TAILS,
+    Tracked,
+    Turns,
+    tail_period_s,
+    wall_clock,
+)
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.backends.aws_batch.clients import Clients
     from mcp_cloud_agents.backends.aws_batch.objects import Objects
-    from mcp_cloud_agents.backends.aws_batch.poller import Poller
     from mcp_cloud_agents.backends.aws_batch.submission import Finder
     from mcp_cloud_agents.domain.job import JobId
+    from mcp_cloud_agents.ports.backend import Bytes
+    from mcp_cloud_agents.settings import AwsSettings
 
 _MOST_JOBS = 5_000
 _TAIL_KEPT_S = 10.0
+_STATE_EVERY_S, _TAIL_EVERY_S = 2.0, 4.0
+"""Of all jobs together, while more than a few are open."""
 
 
 class Follower:
-    """All jobs that somebody asked about in this process."""
+    """All jobs that somebody asked about in this process.
+
+    Args:
+        clients, aws: where to look.
+        objects: the bucket, from async code.
+        finder: looks up jobs that others submitted.
+    """
 
     def __init__(
-        self, clients: Clients, objects: Objects, poller: Poller, finder: Finder, log_group: str
+        self, clients: Clients, aws: AwsSettings, objects: Objects, finder: Finder
     ) -> None:
         self._clients = clients
+        self._aws = aws
         self._objects = objects
-        self._poller = poller
         self._finder = finder
-        self._log_group = log_group
+        self._poller = Poller(clients)
+        self._events = Events(clients, aws.events_queue_url, self._poller)
+        self._lines = Lines(clients)
+        self._logs = RationedLogs(objects)
+        self._states, self._tail_turns = Turns(_STATE_EVERY_S), Turns(_TAIL_EVERY_S)
         self._jobs: dict[JobId, Tracked] = {}
         self._open: set[JobId] = set()
         self._tailed: set[Tracked] = set()
@@ -82,11 +107,20 @@ class Follower:
 
     async def stored(self, job: Tracked, *, now: bool = False) -> None:
         """Read the worker's word, when that is due."""
-        if now or job.state_due_in(self.open_jobs) <= 0:
+        due = job.state_due_in(self.open_jobs) <= 0
+        if now or (due and self._states.take(self.open_jobs)):
             job.take_stored(await self._objects.read(job.objects.state))
+
+    async def waiting(self, job: Tracked, seen: Seen) -> str:
+        """Why no machine has it yet; empty when one has, or nobody can say."""
+        if seen.rank is not Rank.RUNNABLE:
+            return ""
+        vcpus = size_of(job.spec.limits, self._aws).vcpus
+        return await self._lines.why(seen, vcpus=vcpus, now=wall_clock())
 
     async def refresh(self, job: Tracked) -> None:
         """Look at everything of a watched job that is due. Raises BackendFailed."""
+        self._events.want()
         seen = await self.batch(job)
         if needs_worker(seen) and seen is not None:
             await self.stored(job)
@@ -97,16 +131,28 @@ class Follower:
         seen = job.batch
         if seen is None or seen.rank is not Rank.RUNNING or (live := self.live(job)) is None:
             return
-        least_s = tail_period_s(self._tails(), self.open_jobs)
+        least_s = tail_period_s(self._tails())
+        if live.due_in(least_s=least_s) > 0 or not self._tail_turns.take(self.open_jobs):
+            return
         if await live.catch_up(seen.streams, least_s=least_s) and live.end > job.log_end:
             job.log_end = live.end
             job.version += 1
 
+    async def durable(self, job: Tracked, *, offset: int, limit: int) -> Bytes:
+        """A piece of the log in the bucket. Raises BackendFailed."""
+        return await self._logs.read(job, offset=offset, limit=limit, open_jobs=self.open_jobs)
+
     def live(self, job: Tracked) -> LiveLog | None:
         """The job's live log, while few enough are followed."""
         if job.live is None and self._tails() < TAILS:
-            job.live = LiveLog(self._clients, self._log_group)
+            job.live = LiveLog(self._clients, self._aws.log_group)
             self._tailed.add(job)
+        return job.live
+
+    def last_look(self, job: Tracked) -> LiveLog:
+        """The live log of a job that has ended: read once, so it is not rationed."""
+        if job.live is None:
+            job.live = LiveLog(self._clients, self._aws.log_group)
         return job.live
 
     def due_in(self, job: Tracked) -> float:
@@ -116,10 +162,11 @@ class Follower:
         due = self._poller.due_in(job.poll)
         seen = job.poll.last
         if seen is not None and seen.rank is Rank.RUNNING:
-            due = min(due, job.state_due_in(self.open_jobs))
+            state = max(job.state_due_in(self.open_jobs), self._states.due_in(self.open_jobs))
+            due = min(due, state)
             if job.live is not None:
-                least_s = tail_period_s(self._tails(), self.open_jobs)
-                due = min(due, job.live.due_in(least_s=least_s))
+                tail = job.live.due_in(least_s=tail_period_s(self._tails()))
+                due = min(due, max(tail, self._tail_turns.due_in(self.open_jobs)))
         return max(0.05, due)
 
     def watch(self, job: Tracked, by: int) -> None:
@@ -131,6 +178,7 @@ class Follower:
     def ended(self, job: Tracked) -> None:
         """Nothing more is to come of it."""
         self._open.discard(job.spec.id)
+        job.durable = None
 
     @property
     def open_jobs(self) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.store import Store
 
 T = TypeVar("T")
-_READERS, _WRITERS = 16, 16
+_READERS, _WRITERS = 32, 32
 """On a bad day most of them wait to try again."""
 
 

@@ -30,8 +30,10 @@ _RUNNING_S = 4.0
 _RUNNABLE_S = 10.0
 _SWEEP_S = 60.0
 """With events, unwatched jobs are looked at this seldom."""
-_CALLS_PER_S = 2.0
+_CALLS_PER_S = 1.0
 """With many jobs in flight the period grows, so that no more calls are made than this."""
+_FEW_JOBS = 20
+"""With more than these, calls are never closer than that, even when events name jobs one by one."""
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 1.0, 30.0
 _STALE_AT_MOST_S = 60.0
 """While AWS does not answer, what is known may be told for so long."""
@@ -118,7 +120,8 @@ class Poller:
         """Seconds until the job should be looked at again; 0 or less: now."""
         if job.final:
             return float("inf")
-        return max(job.looked_at + self._period(job), self._not_before) - anyio.current_time()
+        held_until = max(self._not_before, self._next_call_at if self.crowded else 0.0)
+        return max(job.looked_at + self._period(job), held_until) - anyio.current_time()
 
     async def fresh(self, job: Job) -> Seen | None:
         """What Batch says, not older than its period; None: it does not know the job.
@@ -132,6 +135,11 @@ class Poller:
                 if job.looked_at < wanted_at and self.due_in(job) <= 0:
                     await self._look(job)
         return job.last
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many jobs are followed that calls are rationed."""
+        return len(self._open) > _FEW_JOBS
 
     def _period(self, job: Job) -> float:
         now, rank = anyio.current_time(), job.last.rank if job.last else Rank.SUBMITTED
@@ -148,6 +156,7 @@ class Poller:
     async def _look(self, first: Job) -> None:
         """Ask for the job, and for those that are due next, in one call."""
         batch = self._with_others(first)
+        self._next_call_at = anyio.current_time() + 1 / _CALLS_PER_S
         try:
             answer = await self._clients.read(
                 "batch",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mcp_cloud_agents.backends.aws_batch.sizes import on_fargate, on_instances
 from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.settings import AwsQueue
+from mcp_cloud_agents.storage.job_objects import TRY_AGAIN
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.backends.aws_batch.sizes import Size
@@ -92,7 +93,7 @@ def _requirements(size: Size, queue: AwsQueue) -> list[Json]:
 
 
 def _retries(attempts: int) -> Json:
-    """Only a machine that went away is a reason for another attempt.
+    """Reasons for another attempt: a machine that went away, a store out of the worker's reach.
 
     Without the last line Batch would try again after every failure.
     """
@@ -101,6 +102,7 @@ def _retries(attempts: int) -> Json:
         "evaluateOnExit": [
             {"onStatusReason": "Host EC2*", "action": "RETRY"},
             {"onStatusReason": "Your Spot Task*", "action": "RETRY"},
+            {"onExitCode": str(TRY_AGAIN), "action": "RETRY"},
             {"onReason": "*", "action": "EXIT"},
         ],
     }

@@ -13,6 +13,7 @@ from mcp_cloud_agents.backends.aws_batch.poller import Job
 from mcp_cloud_agents.domain.job import JobSpec
 from mcp_cloud_agents.domain.result import JobResult
 from mcp_cloud_agents.domain.status import JobStatus
+from mcp_cloud_agents.ports.backend import Bytes
 from mcp_cloud_agents.storage.job_objects import JobObjects, StoredState
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 FEW_JOBS = 20
 """Up to so many open jobs everybody gets news at once; beyond it calls are rationed."""
 TAILS = 20
-_TAILS_PER_S_FEW, _TAILS_PER_S_MANY = 8.0, 1.0
-_STATES_PER_S_FEW, _STATES_PER_S_MANY = 10.0, 0.5
+_TAILS_PER_S, _STATES_PER_S = 8.0, 10.0
 _STATE_EVERY_S = 1.0
 _FIND_EVERY_S = 2.0
 _FORGOTTEN_AFTER = 3
@@ -44,6 +44,8 @@ class Tracked:
     final: JobStatus | None = None
     live: LiveLog | None = None
     log_end: int = 0
+    durable: Bytes | None = None
+    """What the last look at its log in the bucket found, while such looks are rationed."""
     watchers: int = 0
     used_at: float = float("-inf")
     version: int = 0
@@ -79,8 +81,8 @@ class Tracked:
 
     def state_due_in(self, open_jobs: int) -> float:
         """Seconds until state.json should be read again."""
-        rate = _STATES_PER_S_FEW if open_jobs <= FEW_JOBS else _STATES_PER_S_MANY
-        return self.stored_at + max(_STATE_EVERY_S, open_jobs / rate) - anyio.current_time()
+        period_s = max(_STATE_EVERY_S, open_jobs / _STATES_PER_S)
+        return self.stored_at + period_s - anyio.current_time()
 
     def find_due_in(self) -> float:
         """Seconds until Batch should be asked for the job by its name again."""
@@ -91,10 +93,28 @@ class Tracked:
         self.used_at = anyio.current_time()
 
 
-def tail_period_s(tails: int, open_jobs: int) -> float:
+class Turns:
+    """Looks of one kind: with many jobs open, at most one of all of them in so many seconds."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._next_at = float("-inf")
+
+    def due_in(self, open_jobs: int) -> float:
+        """Seconds until there is a turn; 0 or less: now."""
+        return 0.0 if open_jobs <= FEW_JOBS else self._next_at - anyio.current_time()
+
+    def take(self, open_jobs: int) -> bool:
+        """Whether there is one now; then it is taken."""
+        if self.due_in(open_jobs) > 0:
+            return False
+        self._next_at = anyio.current_time() + self._every_s
+        return True
+
+
+def tail_period_s(tails: int) -> float:
     """How seldom each of some live logs is read, so that all together stay within the ration."""
-    rate = _TAILS_PER_S_FEW if open_jobs <= FEW_JOBS else _TAILS_PER_S_MANY
-    return tails / rate
+    return tails / _TAILS_PER_S
 
 
 def wall_clock() -> float:

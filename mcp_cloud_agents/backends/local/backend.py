@@ -14,12 +14,13 @@ import anyio.to_thread
 from mcp_cloud_agents.backends.local.follow import follow
 from mcp_cloud_agents.backends.local.spawn import spawn
 from mcp_cloud_agents.domain.errors import UnknownArtifact, UnknownJob, too_weak
+from mcp_cloud_agents.domain.fix import key_variables
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.ports.backend import Bytes
 from mcp_cloud_agents.storage.job_folder import JobFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from mcp_cloud_agents.backends.local.spare import Spare
@@ -36,6 +37,10 @@ _ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _THREADS = 8
 
 
+def _none(_: Sequence[str]) -> Mapping[str, str]:
+    return {}
+
+
 class LocalBackend:
     """`ports.backend.Backend` over a state folder.
 
@@ -44,6 +49,7 @@ class LocalBackend:
         host: what workers need to know of this machine.
         probe: looks which sandbox works here (blocks; called in a thread).
         spare: takes jobs faster than a supervisor starts; None: each is started when it is needed.
+        variables: values of the person's environment by name: keys that a job's models name.
     """
 
     name = "local"
@@ -54,11 +60,13 @@ class LocalBackend:
         host: HostPlan,
         probe: Callable[[], Probe],
         spare: Spare | None = None,
+        variables: Callable[[Sequence[str]], Mapping[str, str]] = _none,
     ) -> None:
         self._jobs = jobs
         self._host = host
         self._probe = probe
         self._spare = spare
+        self._variables = variables
         self._threads = anyio.CapacityLimiter(_THREADS)
         self._spawning = anyio.CapacityLimiter(1)  # two at once slow every other call down
 
@@ -80,8 +88,9 @@ class LocalBackend:
         folder = JobFolder.create(self._jobs, spec, self._host, shared=shared)
         if os.path.exists(folder.file("state.json")):
             return
-        if self._spare is None or not self._spare.take(folder):
-            spawn(folder)
+        keys = self._variables(key_variables(spec.fix))
+        if self._spare is None or not self._spare.take(folder, keys):
+            spawn(folder, keys)
 
     async def spec(self, job_id: JobId) -> JobSpec:
         """See the port."""
@@ -130,6 +139,11 @@ class LocalBackend:
         folder = self._folder(job_id)
         if not (await self._in_thread(folder.status)).state.done:
             await self._in_thread(folder.ask_to_cancel)
+
+    async def cancel_many(self, job_ids: Sequence[JobId]) -> None:
+        """See the port."""
+        for job_id in job_ids:
+            await self.cancel(job_id)
 
     def _folder(self, job_id: JobId) -> JobFolder:
         folder = JobFolder(os.path.join(self._jobs, job_id))

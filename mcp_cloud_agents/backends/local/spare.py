@@ -19,9 +19,12 @@ import sys
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from mcp_cloud_agents.backends.local.hand_over import handed_over
 from mcp_cloud_agents.backends.local.spawn import READY, answered, detach
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp_cloud_agents.storage.job_folder import JobFolder
 
 _log = logging.getLogger(__name__)
@@ -55,8 +58,16 @@ class Spare:
                 except (OSError, subprocess.SubprocessError):
                     _log.exception("spare_not_started")
 
-    def take(self, folder: JobFolder) -> bool:
+    def take(self, folder: JobFolder, keys: Mapping[str, str]) -> bool:
         """Hand the job over; whether its first state is on the disk.
+
+        Args:
+            folder: the job's.
+            keys: variables of the person's environment that hold keys of the job's models. They
+                are read by the job's supervisor, never by the spare.
+
+        Raises:
+            ModelUnusable: the keys are too long to be handed over.
 
         False leaves nothing undecided: a spare that wakes up too late finds that the job is held
         by another supervisor, or has run.
@@ -68,7 +79,9 @@ class Spare:
         reading, writing = os.pipe()
         try:
             try:
-                socket.send_fds(door, [os.fsencode(folder.path)], [writing], socket.MSG_DONTWAIT)
+                with handed_over(keys) as handed:
+                    fds = [writing, *handed]
+                    socket.send_fds(door, [os.fsencode(folder.path)], fds, socket.MSG_DONTWAIT)
             finally:
                 os.close(writing)  # what is left are the spare's and the supervisor's
             taken = answered(reading, _ANSWERS_WITHIN_S) == READY
@@ -94,7 +107,7 @@ def _started(uid: str) -> socket.socket:
         try:
             # Our pid is for whoever reads the list of processes.
             words = ["--spare", str(theirs.fileno()), uid, str(os.getpid())]
-            detach(words, theirs.fileno(), nowhere.fileno())
+            detach(words, [theirs.fileno()], nowhere.fileno())
         except BaseException:
             ours.close()
             raise

@@ -8,29 +8,38 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from mcp_cloud_agents.backends.local.hand_over import handed_over
 from mcp_cloud_agents.domain.errors import BackendFailed
 from mcp_cloud_agents.storage.files import read_whole, storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mcp_cloud_agents.storage.job_folder import JobFolder
 
 READY = b"k"
 _DEADLINE_S = 30.0
 
 
-def spawn(folder: JobFolder) -> None:
+def spawn(folder: JobFolder, keys: Mapping[str, str]) -> None:
     """Start the supervisor and wait until its first state is on the disk.
 
     Nothing happens when another supervisor has the job, or it ran before.
 
+    Args:
+        folder: the job's.
+        keys: variables of the person's environment that hold keys of the job's models.
+
     Raises:
         BackendFailed: it did not start; calling again is safe.
+        ModelUnusable: the keys are too long to be handed over.
         NoSpace: the disk is full.
     """
     reading, writing = os.pipe()
     try:
         try:
-            _first_stage(folder, writing)
+            with handed_over(keys) as handed:
+                _first_stage(folder, writing, handed)
         finally:
             os.close(writing)
         answer = answered(reading, _DEADLINE_S)
@@ -40,12 +49,12 @@ def spawn(folder: JobFolder) -> None:
         raise _did_not_start(folder)
 
 
-def detach(words: list[str], inherited: int, output: int) -> None:
+def detach(words: list[str], inherited: Sequence[int], output: int) -> None:
     """Run a worker's first stage, which forks it off and exits, so that no zombie is left.
 
     Args:
         words: what the worker is told.
-        inherited: descriptor it gets, under the same number.
+        inherited: descriptors it gets, under the same numbers.
         output: descriptor of its stdout and stderr.
 
     Raises:
@@ -54,7 +63,7 @@ def detach(words: list[str], inherited: int, output: int) -> None:
     """
     process = subprocess.Popen(
         [sys.executable, "-I", "-m", "mcp_cloud_agents.worker", *words],
-        pass_fds=[inherited],
+        pass_fds=inherited,
         cwd="/",
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
@@ -77,12 +86,13 @@ def answered(reading: int, timeout_s: float) -> bytes:
     return os.read(reading, 1) if poll.poll(timeout_s * 1000) else b""
 
 
-def _first_stage(folder: JobFolder, ready: int) -> None:
+def _first_stage(folder: JobFolder, ready: int, handed: Sequence[int]) -> None:
     with storage_errors(folder.path):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log = os.open(folder.file("supervisor.log"), flags, 0o600)
     try:
-        detach([folder.path, str(ready)], ready, log)
+        inherited = (ready, *handed)
+        detach([folder.path, *map(str, inherited)], inherited, log)
     except subprocess.TimeoutExpired as exc:
         raise _did_not_start(folder) from exc
     finally:

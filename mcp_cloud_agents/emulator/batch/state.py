@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING, TypeVar
 
 from mcp_cloud_agents.emulator.batch.job import Job
 from mcp_cloud_agents.emulator.batch.resources import (
@@ -15,6 +16,11 @@ from mcp_cloud_agents.emulator.batch.resources import (
 )
 from mcp_cloud_agents.emulator.options import Options
 from mcp_cloud_agents.emulator.refusals import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -45,10 +51,7 @@ class State:
         Raises:
             Refused: there is none.
         """
-        found = self.environments.get(_last(name_or_arn))
-        if found is None:
-            raise Refused(f"{name_or_arn} does not exist")
-        return found
+        return _found(self.environments, name_or_arn, "{} does not exist")
 
     def queue(self, name_or_arn: str) -> Queue:
         """By name or ARN.
@@ -56,10 +59,7 @@ class State:
         Raises:
             Refused: there is none.
         """
-        found = self.queues.get(_last(name_or_arn))
-        if found is None:
-            raise Refused(f"JobQueue {name_or_arn} not found.")
-        return found
+        return _found(self.queues, name_or_arn, "JobQueue {} not found.")
 
     def policy(self, arn: str) -> SchedulingPolicy:
         """By ARN.
@@ -67,10 +67,7 @@ class State:
         Raises:
             Refused: there is none.
         """
-        found = self.policies.get(_last(arn))
-        if found is None:
-            raise Refused(f"Scheduling policy {arn} does not exist")
-        return found
+        return _found(self.policies, arn, "Scheduling policy {} does not exist")
 
     def definition(self, named: str) -> Definition:
         """By name (its newest active revision), `name:revision` or ARN.
@@ -87,6 +84,13 @@ class State:
     def job(self, id_or_arn: str) -> Job | None:
         """By id or ARN; None when there is none."""
         return self.jobs.get(_last(id_or_arn))
+
+
+def _found(known: Mapping[str, T], name_or_arn: str, refusal: str) -> T:
+    """What has this name or ARN. Raises Refused with `refusal`, the name in its `{}`."""
+    if (found := known.get(_last(name_or_arn))) is None:
+        raise Refused(refusal.format(name_or_arn))
+    return found
 
 
 def _last(name_or_arn: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import AgentsError, StoreUnavailable
 from mcp_cloud_agents.domain.job import JobState
@@ -13,30 +13,40 @@ from mcp_cloud_agents.domain.result import Cause, CauseKind
 from mcp_cloud_agents.sandbox.choose import choose
 from mcp_cloud_agents.sandbox.uid_drop import UidDrop
 from mcp_cloud_agents.snapshots.fetching import fetch
-from mcp_cloud_agents.storage.job_objects import JobObjects
+from mcp_cloud_agents.storage.job_objects import TRY_AGAIN, JobObjects
 from mcp_cloud_agents.worker.aws.cancel_watch import CancelWatch, Terminated
 from mcp_cloud_agents.worker.aws.desk import NotFinished, ObjectsDesk, Reclaimed
+from mcp_cloud_agents.worker.aws.patience import patiently
 from mcp_cloud_agents.worker.aws.scratch import Scratch
+from mcp_cloud_agents.worker.fix.keys import taken_from
 from mcp_cloud_agents.worker.job import Job
 from mcp_cloud_agents.worker.shared_environments import SharedEnvironments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     from mcp_cloud_agents.domain.job import JobSpec
     from mcp_cloud_agents.ports.sandbox import Sandbox
     from mcp_cloud_agents.ports.store import Store
     from mcp_cloud_agents.worker.aws.order import Order
+    from mcp_cloud_agents.worker.places import Places
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 DONE, FAILED, TERMINATED = 0, 1, 128 + 15
-_SPEC_WITHIN_S = 120.0
-_AGAIN_S = 2.0
+STORE_WITHIN_S = 120.0
+"""Without the store nothing can begin; after this another container may have more luck."""
 _UPLOADS_S = 120.0
 
 
-def attempt(order: Order, store: Store, sandboxes: Sequence[Sandbox], owner: int | None) -> int:
+def attempt(
+    order: Order,
+    store: Store,
+    sandboxes: Sequence[Sandbox],
+    owner: int | None,
+    *,
+    store_within_s: float = STORE_WITHIN_S,
+    environ: MutableMapping[str, str] | None = None,
+) -> int:
     """Do the job, unless it was completed before.
 
     Args:
@@ -44,19 +54,23 @@ def attempt(order: Order, store: Store, sandboxes: Sequence[Sandbox], owner: int
         store: where its objects are.
         sandboxes: strongest first.
         owner: user of the commands; None: this process's own.
+        store_within_s: how long a store that is out of reach is waited for.
+        environ: the container's; keys of the job's models are taken out of it.
 
     Returns:
-        The exit code: 0 when the job has a result, whatever that says.
+        The exit code: 0 when the job has a result, whatever that says; `TRY_AGAIN` when it has
+        none because the store was out of reach.
     """
     objects = JobObjects(store, order.job_id)
+    asked = partial(patiently, within_s=store_within_s)
     watch = CancelWatch(objects)
     watch.start()
     try:
-        spec = _patiently(objects.spec)
-        if _patiently(objects.result) is not None:
+        spec = asked(objects.spec)
+        if asked(objects.result) is not None:
             _log.info("completed_before: the job %s has a result", order.job_id)
             return DONE
-        if not _is_ours(order, objects):
+        if not asked(lambda: _is_ours(order, objects)):
             return DONE
         with Scratch(order.job_id, owner) as scratch:
             desk = ObjectsDesk(
@@ -64,16 +78,17 @@ def attempt(order: Order, store: Store, sandboxes: Sequence[Sandbox], owner: int
                 scratch.folder("desk"),
                 artifacts=scratch.path("artifacts"),
                 attempt=order.attempt,
-                base=_patiently(lambda: _end_of_log(objects)),
+                base=asked(lambda: _end_of_log(objects)),
                 log_cap=spec.limits.log_bytes,
                 watch=watch,
             )
-            return _Attempt(spec, store, desk, watch, scratch).run(sandboxes)
+            handed = taken_from({} if environ is None else environ, spec.fix)
+            return _Attempt(spec, store, desk, watch, scratch, handed).run(sandboxes)
     except Terminated:
         return TERMINATED
     except AgentsError as exc:
         _log.error("not_started: %s %s", exc.message, exc.hint)
-        return FAILED
+        return TRY_AGAIN if isinstance(exc, StoreUnavailable) else FAILED
 
 
 def _is_ours(order: Order, objects: JobObjects) -> bool:
@@ -83,7 +98,7 @@ def _is_ours(order: Order, objects: JobObjects) -> bool:
     """
     if not order.batch_id:
         return True
-    owner = _patiently(lambda: objects.take(order.batch_id))
+    owner = objects.take(order.batch_id)
     if owner != order.batch_id:
         _log.warning("not_ours: the job %s is done by %s of Batch", order.job_id, owner)
     return owner == order.batch_id
@@ -99,13 +114,20 @@ class _Attempt:
     """The parts of one attempt."""
 
     def __init__(
-        self, spec: JobSpec, store: Store, desk: ObjectsDesk, watch: CancelWatch, scratch: Scratch
+        self,
+        spec: JobSpec,
+        store: Store,
+        desk: ObjectsDesk,
+        watch: CancelWatch,
+        scratch: Scratch,
+        handed: Mapping[str, str],
     ) -> None:
         self._spec = spec
         self._store = store
         self._desk = desk
         self._watch = watch
         self._scratch = scratch
+        self._handed = handed
         self._shared = SharedEnvironments(store, scratch.path("packs"))
 
     def run(self, sandboxes: Sequence[Sandbox]) -> int:
@@ -115,18 +137,22 @@ class _Attempt:
             self._work(sandboxes)
         except Terminated:
             self._watch.interrupts = False
-            self._leave()
+            self._leave("was ended from outside")
             return TERMINATED
         except Reclaimed:
             return TERMINATED
         except NotFinished as exc:
             _log.error("not_finished: %s", exc)
-            return FAILED
+            return TRY_AGAIN if exc.passing else FAILED
+        except StoreUnavailable as exc:
+            _log.error("store_away: %s", exc.message)
+            self._leave("could not reach the store")
+            return TRY_AGAIN
         self._shared.wait(min(_UPLOADS_S, self._watch.left_s()))
         return DONE
 
     def _work(self, sandboxes: Sequence[Sandbox]) -> None:
-        job = Job(self._spec, self._scratch.places(), self._desk, self._shared)
+        job = self._job(self._scratch.places())
         try:
             sandbox, probe = choose(self._spec.isolation, sandboxes)
             self._fetch()
@@ -134,42 +160,35 @@ class _Attempt:
             if isinstance(sandbox, UidDrop):
                 self._scratch.close()
                 places = self._scratch.places(tree=sandbox.real("/workspace"))
-                job = Job(self._spec, places, self._desk, self._shared)
+                job = self._job(places)
             job.do(sandbox, probe)
+        except (Reclaimed, NotFinished, StoreUnavailable):
+            raise
         except AgentsError as exc:
             job.end(JobState.FAILED, Cause(kind=_kind(exc), message=exc.message, hint=exc.hint))
-        except (Reclaimed, NotFinished):
-            raise
         except Exception as exc:  # noqa: BLE001  the last resort: a job never just vanishes
             _log.exception("worker_failed")
             job.end(JobState.FAILED, _internal(exc))
+
+    def _job(self, places: Places) -> Job:
+        return Job(self._spec, places, self._desk, self._shared, self._handed)
 
     def _fetch(self) -> None:
         snapshot = self._spec.snapshot
         into = self._scratch.places().store(snapshot.repository)
         started_at = time.monotonic()
-        _patiently(lambda: fetch(self._store, snapshot.repository, snapshot.commit, into))
+        patiently(
+            lambda: fetch(self._store, snapshot.repository, snapshot.commit, into),
+            within_s=STORE_WITHIN_S,
+        )
         self._scratch.show(into)
         self._desk.say(f"snapshot fetched in {time.monotonic() - started_at:.1f} s")
 
-    def _leave(self) -> None:
+    def _leave(self, why: str) -> None:
         try:
-            self._desk.leave()
+            self._desk.leave(why)
         except AgentsError as exc:
             _log.warning("not_left_in_order: %s", exc)
-
-
-def _patiently(read: Callable[[], T]) -> T:
-    """The answer, asked for again while the store is out of reach."""
-    give_up_at = time.monotonic() + _SPEC_WITHIN_S
-    while True:
-        try:
-            return read()
-        except StoreUnavailable as exc:
-            if time.monotonic() > give_up_at:
-                raise
-            _log.warning("store_unavailable: %s", exc.message)
-        threading.Event().wait(_AGAIN_S)
 
 
 def _kind(exc: AgentsError) -> CauseKind:
@@ -178,6 +197,8 @@ def _kind(exc: AgentsError) -> CauseKind:
             return CauseKind.SANDBOX_START
         case "no_space":
             return CauseKind.DISK
+        case "model_unusable":
+            return CauseKind.MODEL_UNUSABLE
         case _:
             return CauseKind.INTERNAL
 

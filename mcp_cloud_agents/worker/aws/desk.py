@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +19,7 @@ from mcp_cloud_agents.domain.status import IllegalStep, JobStatus
 from mcp_cloud_agents.storage.job_objects import StoredState
 from mcp_cloud_agents.worker.aws.courier import Courier
 from mcp_cloud_agents.worker.aws.frames import Frames
+from mcp_cloud_agents.worker.aws.patience import patiently
 from mcp_cloud_agents.worker.aws.spool import Spool
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _STEP_WAIT_S = 2.0
 """A step waits so long until its state is in the store; then the work goes on, and it follows."""
 _FINISH_WITHIN_S = 900.0
 _CLOSE_S = 60.0
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 8.0
 _FRAMES_S = 5.0
 _STDOUT = 1
 _COPY = 1 << 20
@@ -46,7 +45,15 @@ class Reclaimed(Exception):
 
 
 class NotFinished(Exception):
-    """The job came to its end, and the store did not take it: the job is not completed."""
+    """The job came to its end, and the store did not take it: the job is not completed.
+
+    Attributes:
+        passing: whether another attempt may have more luck: the store was out of reach.
+    """
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class ObjectsDesk:
@@ -134,13 +141,14 @@ class ObjectsDesk:
         if not ended.state.done:
             raise IllegalStep(f"{self.status.state} -> {result.state} as the end")
         if self._watch.reclaimed():
-            self.leave(result.artifacts)
+            self.leave("was ended from outside", result.artifacts)
             raise Reclaimed
         self._close()
         try:
             self._complete(result, ended)
         except (StoreUnavailable, StoreDenied) as exc:
-            raise NotFinished(exc.message) from exc
+            passing = isinstance(exc, StoreUnavailable)
+            raise NotFinished(exc.message, passing=passing) from exc
 
     def _complete(self, result: JobResult, ended: JobStatus) -> None:
         self._persist(self._write_log)
@@ -157,9 +165,9 @@ class ObjectsDesk:
         if self._attempt > 1 or self._base:
             self.say(f"attempt {self._attempt}: the one before ended before the job did; anew")
 
-    def leave(self, artifacts: tuple[Artifact, ...] = ()) -> None:
+    def leave(self, why: str, artifacts: tuple[Artifact, ...] = ()) -> None:
         """Give back an attempt without an end of the job: what there is is kept, marked as such."""
-        self.say(f"attempt {self._attempt} was ended from outside; the job is not done")
+        self.say(f"attempt {self._attempt} {why}; the job is not done")
         self._close()
         for artifact in artifacts:
             path = os.path.join(self._artifacts, artifact.name)
@@ -199,18 +207,5 @@ class ObjectsDesk:
             self._objects.replace_artifact(name, path)
 
     def _persist(self, act: Callable[[], T]) -> T:
-        """Do it, again and again while the store is out of reach.
-
-        Raises:
-            StoreUnavailable: it did not come back in time.
-        """
-        give_up_at = time.monotonic() + min(_FINISH_WITHIN_S, self._watch.left_s())
-        delay = _FIRST_DELAY_S
-        while True:
-            try:
-                return act()
-            except StoreUnavailable:
-                if time.monotonic() + delay > give_up_at:
-                    raise
-            threading.Event().wait(delay)
-            delay = min(2 * delay, _LONGEST_DELAY_S)
+        """Do it until the store took it, or the time is up. Raises StoreUnavailable."""
+        return patiently(act, within_s=min(_FINISH_WITHIN_S, self._watch.left_s()))

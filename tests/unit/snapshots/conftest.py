@@ -10,6 +10,8 @@ import pytest
 
 from mcp_cloud_agents.snapshots.screen import ScreenRules
 from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
+from mcp_cloud_agents.storage.folder_store import FolderStore
+from tests.unit.snapshots.shipped import Cloud, source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,3 +104,10 @@ def new_worktree() -> type[Worktree]:
 @pytest.fixture
 def repo(tmp_path: Path) -> Worktree:
     return Worktree(tmp_path)
+
+
+@pytest.fixture
+def cloud(repo: Worktree, tmp_path: Path) -> Cloud:
+    """A repository with three files, and an empty store."""
+    repo.commit({"a": source(400), "deep/b": "1\n", "deep/er/c": "3\n"})
+    return Cloud(repo, tmp_path, FolderStore(str(tmp_path / "shared")))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import random
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcp_cloud_agents.domain.errors import BackendFailed, StoreUnavailable
-from mcp_cloud_agents.snapshots.fetching import fetch
+from mcp_cloud_agents.domain.errors import StoreUnavailable
 from mcp_cloud_agents.snapshots.shipping import Shipper
 from mcp_cloud_agents.snapshots.store import Stores
 from mcp_cloud_agents.storage.folder_store import FolderStore
@@ -30,64 +26,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.store import Data, Store
 
     from .conftest import Worktree
-
-WORDS = random.Random(3)  # noqa: S311  no secret
-
-
-class Cloud:
-    """A shared store, shippers of several machines, and workers."""
-
-    def __init__(self, repo: Worktree, folder: Path, store: Store) -> None:
-        self.repo, self.folder, self.store = repo, folder, store
-
-    def shipper(self, store: Store | None = None) -> Shipper:
-        stores = Stores(str(self.repo.state / "repositories"), shared=False)
-        return Shipper(stores, store or self.store)
-
-    def ship(self, snapshot: Snapshot, *, afresh: bool = False) -> int:
-        return self.shipper().ship(snapshot, afresh=afresh)
-
-    def key(self, snapshot: Snapshot) -> str:
-        return self.shipper().repository_key(snapshot)
-
-    def fetch(self, snapshot: Snapshot, into: str = "worker.git") -> str:
-        """The tree that a worker gets; its git dir is checked whole."""
-        path = str(self.folder / into)
-        fetch(self.store, self.key(snapshot), snapshot.commit, path)
-        git(path, "fsck", "--full", "--connectivity-only")
-        return git(path, "rev-parse", f"{snapshot.commit}^{{tree}}")
-
-    def manifest(self, snapshot: Snapshot) -> dict[str, Any]:
-        where = f"packs/{self.key(snapshot)}/{snapshot.commit}.json"
-        return json.loads(self.store.get(where) or b"{}")
-
-    def packs(self, snapshot: Snapshot) -> list[str]:
-        """Keys of a snapshot's packs, in order."""
-        named = [pack["sha256"] for pack in self.manifest(snapshot)["packs"]]
-        return [f"packs/{self.key(snapshot)}/{name}.pack" for name in named]
-
-
-def git(folder: str, *args: str) -> str:
-    done = subprocess.run(
-        ["git", "-c", "safe.directory=*", *args], cwd=folder, capture_output=True, check=True
-    )
-    return done.stdout.decode().strip()
-
-
-def source(lines: int) -> str:
-    """Text that looks like a program and does not compress to nothing."""
-    return "".join(f"    value_{WORDS.getrandbits(40):x} = call()\n" for _ in range(lines))
-
-
-@pytest.fixture
-def cloud(repo: Worktree, tmp_path: Path) -> Cloud:
-    repo.commit({"a": source(400), "deep/b": "1\n", "deep/er/c": "3\n"})
-    return Cloud(repo, tmp_path, FolderStore(str(tmp_path / "shared")))
-
-
-def edited(cloud: Cloud, text: str, path: str = "deep/b") -> Snapshot:
-    cloud.repo.write({path: text})
-    return cloud.repo.take()
+from tests.unit.snapshots.shipped import Cloud, edited, source
 
 
 def test_what_a_worker_gets_is_the_tree(cloud: Cloud) -> None:
@@ -322,141 +261,6 @@ class Overtaken:
         return self._store.put_new(key, data)
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["full", "thin"])
-def test_a_pack_that_is_gone_is_told_and_sent_again(cloud: Cloud, number: int) -> None:
-    base, snapshot = cloud.repo.take(), edited(cloud, "2\n")
-    for each in (base, snapshot):
-        cloud.ship(each)
-    gone = cloud.packs(snapshot)[number]
-    cloud.store.delete([gone])
-    with pytest.raises(BackendFailed) as caught:
-        cloud.fetch(snapshot)
-    assert gone in caught.value.message
-    assert "Submit the job again" in caught.value.hint
-    assert cloud.ship(snapshot) > 0
-    assert cloud.fetch(snapshot) == snapshot.tree
-
-
-def test_a_base_that_is_gone_is_not_built_on(cloud: Cloud) -> None:
-    base = cloud.repo.take()
-    cloud.ship(base)
-    cloud.store.delete(cloud.packs(base))
-    snapshot = edited(cloud, "2\n")
-    cloud.ship(snapshot)
-    assert len(cloud.manifest(snapshot)["packs"]) == 1
-    assert cloud.fetch(snapshot) == snapshot.tree
-
-
-@pytest.mark.parametrize("damage", ["cut", "longer", "flipped", "other", "empty"])
-@pytest.mark.parametrize("number", [0, 1], ids=["full", "thin"])
-def test_a_damaged_pack_is_told_and_can_be_sent_afresh(
-    cloud: Cloud, damage: str, number: int
-) -> None:
-    base, snapshot = cloud.repo.take(), edited(cloud, "2\n")
-    for each in (base, snapshot):
-        cloud.ship(each)
-    key = cloud.packs(snapshot)[number]
-    data = cloud.store.get(key) or b""
-    damaged = {
-        "cut": data[:-7],
-        "longer": data + b"x",
-        "flipped": data[:40] + bytes([data[40] ^ 1]) + data[41:],
-        "other": b"\0" * len(data),
-        "empty": b"",
-    }
-    cloud.store.put(key, damaged[damage])
-    if damage != "longer":  # no more is read than the manifest names
-        with pytest.raises(BackendFailed) as caught:
-            cloud.fetch(snapshot)
-        assert key in caught.value.message
-    assert cloud.ship(snapshot, afresh=True) > 0
-    assert cloud.fetch(snapshot) == snapshot.tree
-
-
-MANIFESTS: list[Callable[[dict[str, Any]], object]] = [
-    lambda found: found.update(version=2),
-    lambda found: found.update(object_format="sha256"),
-    lambda found: found.update(packs=[]),
-    lambda found: found.update(packs=found["packs"] * 2),
-    lambda found: found.update(packs=found["packs"] * 40),
-    lambda found: found["packs"][0].update(sha256="../../../etc/passwd"),
-    lambda found: found["packs"][0].update(size_bytes=1 << 50),
-    lambda found: found["packs"][0].update(size_bytes=-1),
-    lambda found: found["packs"][0].update(unpacked_bytes=found["packs"][0]["unpacked_bytes"] - 1),
-    lambda found: found["packs"][0].update(unpacked_bytes=found["packs"][0]["unpacked_bytes"] + 1),
-    lambda found: found["packs"][0].update(compression="xz"),
-    lambda found: found["packs"][0].update(compression=""),
-    lambda found: found["packs"][-1].update(commit="0" * 40),
-    lambda found: found["packs"].pop(),
-    lambda found: found["packs"].reverse(),
-]
-
-
-@pytest.mark.parametrize("change", MANIFESTS, ids=range(len(MANIFESTS)))
-def test_a_manifest_that_lies_is_refused(
-    cloud: Cloud, change: Callable[[dict[str, Any]], object]
-) -> None:
-    base, snapshot = cloud.repo.take(), edited(cloud, "2\n")
-    for each in (base, snapshot):
-        cloud.ship(each)
-    found = cloud.manifest(snapshot)
-    change(found)
-    where = f"packs/{cloud.key(snapshot)}/{snapshot.commit}.json"
-    cloud.store.put(where, json.dumps(found).encode())
-    with pytest.raises(BackendFailed) as caught:
-        cloud.fetch(snapshot)
-    assert "Submit the job again" in caught.value.hint
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"{}"])
-def test_a_manifest_that_is_none_is_refused_and_replaced(cloud: Cloud, content: bytes) -> None:
-    snapshot = cloud.repo.take()
-    cloud.ship(snapshot)
-    cloud.store.put(f"packs/{cloud.key(snapshot)}/{snapshot.commit}.json", content)
-    with pytest.raises(BackendFailed):
-        cloud.fetch(snapshot)
-    assert cloud.ship(snapshot) == 0  # its pack is there
-    assert cloud.fetch(snapshot) == snapshot.tree
-
-
-def test_a_snapshot_that_was_never_sent_is_told(cloud: Cloud) -> None:
-    snapshot = cloud.repo.take()
-    with pytest.raises(BackendFailed) as caught:
-        cloud.fetch(snapshot)
-    assert "is not there" in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("repository", "commit"),
-    [("../" * 5, "0" * 40), ("0" * 32, "../x"), ("0" * 32, "0" * 39), ("", "0" * 40)],
-)
-def test_what_names_no_snapshot_is_refused(
-    cloud: Cloud, repository: str, commit: str, tmp_path: Path
-) -> None:
-    with pytest.raises(BackendFailed):
-        fetch(cloud.store, repository, commit, str(tmp_path / "worker.git"))
-    assert not (tmp_path / "worker.git").exists()
-
-
-def test_many_fetches_into_one_folder_all_succeed(cloud: Cloud) -> None:
-    snapshots = [cloud.repo.take(), edited(cloud, "2\n"), edited(cloud, "3\n")]
-    for snapshot in snapshots:
-        cloud.ship(snapshot)
-    with ThreadPoolExecutor(6) as pool:
-        trees = list(pool.map(cloud.fetch, snapshots * 2))
-    assert trees == [snapshot.tree for snapshot in snapshots] * 2
-
-
-def test_what_a_killed_fetch_left_is_finished_and_removed(cloud: Cloud, tmp_path: Path) -> None:
-    snapshot = cloud.repo.take()
-    cloud.ship(snapshot)
-    left = tmp_path / "worker.git" / "incoming-of-old"
-    left.mkdir(parents=True)
-    (left / "pack").write_bytes(b"half")
-    assert cloud.fetch(snapshot) == snapshot.tree
-    assert list((tmp_path / "worker.git").glob("incoming-*")) == []
-
-
 def test_the_whole_way_works_over_s3(cloud: Cloud, tmp_path: Path) -> None:
     with s3_server() as endpoint:
         place = new_place("s3", tmp_path, lambda: endpoint)
@@ -469,9 +273,13 @@ def test_the_whole_way_works_over_s3(cloud: Cloud, tmp_path: Path) -> None:
 
 
 NAMES = st.sampled_from(["a", "b", "d/e", "d/f", "d/g/h", "ü x", "z\nl", "-n", "d-", "d.e"])
+
+
 CONTENTS = st.one_of(
     st.text(max_size=60).map(str.encode), st.binary(max_size=200), st.just(b"line\n" * 500)
 )
+
+
 EDITS = st.lists(
     st.tuples(NAMES, st.none() | st.tuples(CONTENTS, st.sampled_from(["file", "exec", "link"]))),
     max_size=6,

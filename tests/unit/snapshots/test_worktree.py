@@ -27,6 +27,7 @@ def test_a_subfolder_belongs_to_the_top_of_its_worktree(repo: Worktree) -> None:
         base_commit=repo.git("rev-parse", "HEAD").strip(),
         branch="main",
         dirty=True,
+        folder="deep/down",
     )
 
 

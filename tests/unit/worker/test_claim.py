@@ -31,7 +31,7 @@ def folder(tmp_path: Path, a_spec: SpecFactory) -> JobFolder:
 def test_a_second_supervisor_waits_for_the_first_state_of_the_first(folder: JobFolder) -> None:
     held = Ticket._take(folder.file("lock"))  # the first, slow on a loaded machine
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(spawn, folder)
+        second = pool.submit(spawn, folder, {})
         with pytest.raises(TimeoutError):
             second.result(LONGER_THAN_A_READER_S)
         folder.write_status(QUEUED, this_supervisor())
@@ -42,7 +42,7 @@ def test_a_second_supervisor_waits_for_the_first_state_of_the_first(folder: JobF
 def test_a_second_supervisor_takes_over_from_a_first_that_died(folder: JobFolder) -> None:
     held = Ticket._take(folder.file("lock"))
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(spawn, folder)
+        second = pool.submit(spawn, folder, {})
         with pytest.raises(TimeoutError):
             second.result(LONGER_THAN_A_READER_S)
         os.close(held)

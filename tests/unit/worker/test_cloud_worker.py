@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from mcp_cloud_agents.domain.fix import Budget, Engine, FixOrder
 from mcp_cloud_agents.domain.job import JobState, Kind
 from mcp_cloud_agents.domain.result import CauseKind, VerdictOutcome
 from mcp_cloud_agents.domain.sandbox import Network
 from mcp_cloud_agents.domain.setup import SetupPlan
 from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
+from mcp_cloud_agents.storage.job_objects import TRY_AGAIN
 from mcp_cloud_agents.storage.log_frames import decode
-from tests.cloud_worker import SMALL, Cloud, a_cloud, eventually, result_of, whole_log
+from tests.cloud_worker import (
+    BUCKET,
+    SMALL,
+    WITHIN_S,
+    Cloud,
+    a_cloud,
+    eventually,
+    result_of,
+    whole_log,
+)
+from tests.gateway_client import KEY, route_to
+from tests.model_server.script import Script, Turn
+from tests.model_server.server import model_server
 
 TESTS = {
     "test_it.py": "import unittest\n\n\nclass T(unittest.TestCase):\n"
@@ -39,6 +59,30 @@ def needed() -> None:
 def cloud(needed: None, open_path: Path) -> Iterator[Cloud]:
     with a_cloud(open_path) as found:
         yield found
+
+
+@contextmanager
+def late_credentials(*, refusals: int) -> Generator[str]:
+    """Address of a role's credentials on loopback, refused some times before they are given."""
+    left = [refusals]
+
+    class Role(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            left[0] -= 1
+            self.send_response(503 if left[0] >= 0 else 200)
+            self.end_headers()
+            given = {"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c"}
+            self.wfile.write(json.dumps({**given, "Expiration": "2099-01-01T00:00:00Z"}).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/credentials"
+        finally:
+            server.shutdown()
 
 
 def test_a_command_runs_and_leaves_log_patch_result_and_state(cloud: Cloud) -> None:
@@ -65,6 +109,19 @@ def test_a_command_runs_and_leaves_log_patch_result_and_state(cloud: Cloud) -> N
         JobState.COLLECTING,
         JobState.SUCCEEDED,
     ]
+
+
+def test_a_command_starts_in_the_folder_of_its_specification(cloud: Cloud) -> None:
+    files = {f"packages/a/{name}": text for name, text in TESTS.items()}
+    given = {"kind": Kind.TESTS, "runner": "unittest", "folder": "packages/a"}
+    job = cloud.job(files, "pwd; python3 -m unittest", **given)
+    code, _, said = cloud.run(job)
+    assert code == 0, said
+    assert "packages/a$ pwd; python3 -m unittest\n/workspace/packages/a\n" in whole_log(job)
+    verdict = result_of(job).verdict
+    assert verdict is not None
+    (failure,) = verdict.failures
+    assert (failure.test.file, failure.test.line) == ("packages/a/test_it.py", 9)
 
 
 def test_tests_get_their_verdict_from_a_report(cloud: Cloud) -> None:
@@ -199,6 +256,35 @@ def test_a_job_whose_snapshot_is_missing_ends_with_a_cause(cloud: Cloud) -> None
     assert result.cause.hint
 
 
+def test_a_role_whose_credentials_come_late_is_waited_for(cloud: Cloud) -> None:
+    job = cloud.job({"a": ""}, "true")
+    with late_credentials(refusals=4) as address:  # the SDK itself asks three times
+        role = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": address, "AWS_ACCESS_KEY_ID": ""}
+        role |= {"AWS_SECRET_ACCESS_KEY": "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": ""}
+        code, _, said = cloud.run(job, 1, **role)
+    assert (code, result_of(job).state) == (0, JobState.SUCCEEDED), said
+    assert "store_unavailable: The credentials of the container's role cannot be had" in said
+
+
+def test_a_worker_that_never_reaches_the_store_asks_for_another_attempt(cloud: Cloud) -> None:
+    job = cloud.job({"a": ""}, "true")
+    cloud.down.set()
+    attempt = (
+        "import sys\n"
+        "from mcp_cloud_agents.storage.s3_client import s3_client\n"
+        "from mcp_cloud_agents.storage.s3_store import S3Store\n"
+        "from mcp_cloud_agents.worker.aws.attempt import attempt\n"
+        "from mcp_cloud_agents.worker.aws.order import Order\n"
+        f"order = Order(bucket={BUCKET!r}, job_id={job.id!r}, attempt=1)\n"
+        "store = S3Store(s3_client(), order.bucket)\n"
+        "sys.exit(attempt(order, store, (), None, store_within_s=0.0))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", attempt], env=cloud.env(job), timeout=WITHIN_S)
+    assert ended.returncode == TRY_AGAIN
+    cloud.down.clear()
+    assert job.result() is None
+
+
 @pytest.mark.parametrize(
     "spec", ["", "s3://worker-tests/other/spec.json", "s3://worker-tests/jobs/../spec.json"]
 )
@@ -239,3 +325,25 @@ def test_nothing_of_a_job_is_left_on_the_disk(cloud: Cloud) -> None:
     job = cloud.job({"a": ""}, "mkdir -p deep/er; chmod 0 deep; exit 1")
     assert cloud.run(job)[0] == 0
     assert list((cloud.folder / f"scratch-{job.id}-1").iterdir()) == []
+
+
+def test_a_models_key_comes_from_the_containers_environment_and_stays_in_the_worker(
+    cloud: Cloud,
+) -> None:
+    look = "cat /proc/*/environ /proc/*/cmdline; env; exit 1"
+    turns = (Turn(calls=(("run_command", {"command": look}),)), Turn(drop="at_once"))
+    with model_server({"look": Script(turns=turns)}) as models:
+        order = FixOrder(
+            goal="g",
+            engine=Engine.MODEL,
+            models=(route_to(f"{models.url}/look", key="env:MODEL_KEY"),),
+            budget=Budget(wall_s=30),
+        )
+        job = cloud.job(TESTS, "python3 -m unittest", kind=Kind.FIX, runner="unittest", fix=order)
+        code, _, said = cloud.run(job, MODEL_KEY=KEY)
+        keys = {request.key for request in models.requests}
+        shown = "".join(request.text for request in models.requests)
+    assert (code, result_of(job).state) == (0, JobState.SUCCEEDED), said
+    assert keys == {KEY}
+    assert KEY not in shown + whole_log(job) + said
+    assert "GIT_CONFIG_NOSYSTEM" in shown  # the command did see an environment: its own

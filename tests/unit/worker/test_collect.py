@@ -192,3 +192,24 @@ def test_a_snapshot_that_is_not_in_the_store_is_no_restore(
     other = replace(git, git_dir=str(open_path / "git2"), workspace=str(open_path / "work2"))
     with pytest.raises(BackendFailed):
         restore(other, replace(snapshot, commit=commit))
+
+
+def test_collecting_again_tells_the_same_and_puts_back_the_same(job: Job) -> None:
+    (job.top / "a.py").write_text("old\n")
+    (job.top / "test_a.py").write_text("test\n")
+    git, snapshot = job.start()
+
+    def collected() -> CollectedPatch:
+        refuse = {"test_a.py": "a test", "conftest.py": "runner configuration"}.get
+        return collect_patch(git, snapshot, str(job.folder), refuse)
+
+    assert collected() == CollectedPatch(patch=None)
+    for name in ("a.py", "test_a.py", "conftest.py"):
+        (job.folder / "workspace" / name).write_text("new\n")
+    first, again = collected(), collected()
+    assert first == again
+    assert first.patch is not None
+    assert first.patch.paths == ("a.py",)
+    assert first.refused == (("conftest.py", "runner configuration"), ("test_a.py", "a test"))
+    (job.folder / "workspace/a.py").write_text("old\n")
+    assert collected().patch is None

@@ -4,112 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from mcp_cloud_agents.domain.job import JobId, JobSpec, JobState, Snapshot
-from mcp_cloud_agents.domain.status import JobStatus
-from mcp_cloud_agents.snapshots.screen import ScreenRules
-from mcp_cloud_agents.snapshots.store import Repository, Stores
-from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
-from mcp_cloud_agents.storage.job_folder import HostPlan, JobFolder, this_supervisor
+from mcp_cloud_agents.domain.job import Snapshot
 from mcp_cloud_agents.storage.lock import locked
-from mcp_cloud_agents.storage.state_folder import StateFolder
 from mcp_cloud_agents.storage.trees import size_of
-from mcp_cloud_agents.worker.housekeeping import _age_snapshots, _tidy, tidy
-
-SpecFactory = Callable[..., JobSpec]
-DAY_S = 86_400.0
-KEEP_DAYS = 30
-
-
-@dataclass
-class House:
-    """A state folder, a user's repository, and days that pass."""
-
-    scratch: Path
-    a_spec: SpecFactory
-    day: float = 0.0
-    jobs: dict[str, JobFolder] = field(default_factory=dict[str, JobFolder])
-
-    def __post_init__(self) -> None:
-        self.state = StateFolder(str(self.scratch / "state"))
-        self.state.open(shared=os.geteuid() == 0)
-        self.host = HostPlan(
-            state=self.state.path,
-            uv="/uv",
-            concurrent_jobs=2,
-            keep_days=KEEP_DAYS,
-            keep_gib=9,
-            owner=None,
-        )
-        self.snapshots = GitSnapshots(self.state.path, ScreenRules(), home=str(self.scratch))
-        self.top = self.scratch / "repo"
-        self.top.mkdir()
-        self.git("init", "-q")
-
-    def git(self, *words: str, cwd: Path | None = None) -> None:
-        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.scratch)}
-        who = ("-c", "user.name=t", "-c", "user.email=t@invalid")
-        subprocess.run(["git", *who, *words], cwd=cwd or self.top, env=env, check=True)
-
-    def take(self, content: bytes, top: Path | None = None) -> Snapshot:
-        where = top or self.top
-        (where / "file").write_bytes(content)
-        return self.snapshots.take(self.snapshots.locate(str(where)))
-
-    def job(self, snapshot: Snapshot, name: str) -> None:
-        """A job on the snapshot, which ends now."""
-        at = time.time() + self.day * DAY_S
-        spec = self.a_spec(id=JobId(name), snapshot=snapshot, created_at=at)
-        folder = JobFolder.create(self.state.jobs, spec, self.host, shared=False)
-        ended = JobStatus(state=JobState.SUCCEEDED, history=((JobState.SUCCEEDED, at),))
-        folder.write_status(ended, this_supervisor())
-        for path in (folder.file("state.json"), folder.path):
-            os.utime(path, (at, at))
-
-    def tidy(self, *, after_days: float) -> None:
-        self.day += after_days
-        _tidy(self.state, self.host, time.time() + self.day * DAY_S)
-
-    def use(self) -> None:
-        """The worktrees are in use today, with nothing new in them."""
-        for lock in Path(self.state.snapshots).glob("*.lock"):
-            set_time(lock, self.day)
-
-    @property
-    def stores(self) -> Stores:
-        return Stores(self.state.repositories, shared=os.geteuid() == 0)
-
-    def store(self, snapshot: Snapshot) -> Repository:
-        return self.stores.get(snapshot.repository)
-
-    def holds(self, snapshot: Snapshot) -> bool:
-        """Whether a job can restore it: all of its objects are there."""
-        git = self.store(snapshot).git
-        return git.start("rev-list", "--objects", "--quiet", snapshot.commit).said_yes()
-
-    def left(self) -> dict[str, list[str]]:
-        found = (self.state.snapshots, self.state.repositories, f"{self.state.repositories}/ids")
-        return {os.path.basename(folder): sorted(os.listdir(folder)) for folder in found}
-
-
-def set_time(path: str | Path, day: float) -> None:
-    at = time.time() + day * DAY_S
-    os.utime(path, (at, at))
-
-
-@pytest.fixture
-def house(tmp_path: Path, a_spec: SpecFactory) -> House:
-    return House(tmp_path, a_spec)
+from mcp_cloud_agents.worker.housekeeping import _age_snapshots, tidy
+from tests.unit.worker.house import DAY_S, KEEP_DAYS, House, set_time
 
 
 def test_old_snapshots_that_no_job_names_go_and_their_bytes_with_them(house: House) -> None:
@@ -350,64 +258,6 @@ def test_what_was_parked_stays_for_a_day(house: House) -> None:
     assert house.holds(old)
     house.tidy(after_days=0.2)
     assert not os.path.exists(house.store(old).path) or not house.holds(old)
-
-
-# Killed in between
-
-
-def test_a_clean_up_killed_before_the_repack_is_made_good_for(house: House) -> None:
-    big = house.take(os.urandom(2_000_000))
-    house.take(b"now")
-    store = house.store(big)
-    store.git.run("update-ref", "-d", f"refs/snapshots/{big.commit}")
-    Path(store.path, "shrinking").touch()
-    house.tidy(after_days=0)
-    assert not house.holds(big)
-    assert not Path(store.path, "shrinking").exists()
-
-
-def test_ref_locks_of_a_killed_git_do_not_keep_a_store_from_being_written(house: House) -> None:
-    snapshot = house.take(b"x")
-    store = Path(house.store(snapshot).path)
-    dead = [store / "packed-refs.lock", store / "refs" / "snapshots" / "x.lock"]
-    for lock in dead:
-        lock.touch()
-        os.utime(lock, (0, 0))
-    house.tidy(after_days=0)
-    assert not any(lock.exists() for lock in dead)
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"seen": 3}'])
-def test_ages_that_were_damaged_are_read_off_the_refs(house: House, content: bytes) -> None:
-    old = house.take(b"old")
-    house.take(b"now")
-    house.store(old).git.run("pack-refs", "--all")
-    Path(house.store(old).path, "ages.json").write_bytes(content)
-    house.tidy(after_days=KEEP_DAYS - 1)
-    assert house.store(old).has(old.commit)
-    house.tidy(after_days=2)
-    assert not house.store(old).has(old.commit)
-
-
-def test_what_killed_removals_left_aside_goes(house: House) -> None:
-    house.take(b"x")
-    for folder in (house.state.snapshots, house.state.repositories):
-        Path(folder, ".old-x", "objects").mkdir(parents=True)
-    Path(house.state.repositories, f"{'0' * 32}.git.new.1234").mkdir()
-    house.tidy(after_days=2)
-    names = [*house.left()["snapshots"], *house.left()["repositories"]]
-    assert not [name for name in names if ".old-" in name or ".new." in name]
-
-
-def test_a_damaged_store_does_not_keep_the_others_from_being_cleaned(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
-    old = house.take(b"old")
-    house.take(b"now")
-    Path(house.state.repositories, f"{'0' * 32}.git").mkdir()
-    house.tidy(after_days=KEEP_DAYS + 1)
-    assert not house.store(old).has(old.commit)
-    assert "store_not_aged" in caplog.text
 
 
 def test_the_clean_up_is_made_once_a_day(house: House) -> None:

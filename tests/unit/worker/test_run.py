@@ -60,6 +60,7 @@ class Plain:
     """Runs commands as they are."""
 
     level = IsolationLevel.SOFT
+    parallel = True
     out_of_memory: bool = False
     started: list[PlainProcess] = field(default_factory=list)
 

@@ -1,8 +1,9 @@
 """A worker for tests of the backend: as the contract has it, without sandbox and tree.
 
-The job's command is a list of words: `say TEXT` `chunk TEXT` `sleep S` `until-cancel` `exit CODE`
-`die` `mark FILE`, by `;`. It writes states, chunks and frames as the real worker does. Marks tell
-which job of Batch worked on it and completed it, past everything that is under test.
+The job's command is a list of words: `say TEXT` `chunk TEXT` `sleep S` `until-file PATH`
+`until-cancel` `exit CODE` `die` `mark FILE`, by `;`. It writes states, chunks and frames as the
+real worker does. Marks tell which job of Batch worked on it and completed it, past everything that
+is under test.
 """
 
 from __future__ import annotations
@@ -13,18 +14,24 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any, cast
 
+from mcp_cloud_agents.domain.errors import StoreUnavailable
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import Artifact, Cause, CauseKind, JobResult
 from mcp_cloud_agents.domain.sandbox import IsolationLevel, IsolationRecord, Network
 from mcp_cloud_agents.domain.status import JobStatus
-from mcp_cloud_agents.storage.job_objects import JobObjects, StoredState
+from mcp_cloud_agents.ports.store import Store
+from mcp_cloud_agents.storage.job_objects import TRY_AGAIN, JobObjects, StoredState
 from mcp_cloud_agents.storage.log_frames import encode
+from mcp_cloud_agents.storage.s3_client import s3_client
 from mcp_cloud_agents.storage.s3_store import S3Store
+from mcp_cloud_agents.worker.aws.patience import patiently
 
 ISOLATION = IsolationRecord(level=IsolationLevel.CONTAINER, driver="test", run_network=Network.NONE)
 PAUSE = threading.Event()
+PATIENCE_S = 120.0
 
 
 class Worker:
@@ -110,6 +117,9 @@ class Worker:
                 self.say(f"{rest}\n".encode(), durable=word == "chunk")
             case "sleep":
                 PAUSE.wait(float(rest))
+            case "until-file":
+                while not os.path.exists(rest):
+                    PAUSE.wait(0.2)
             case "until-cancel":
                 while not self.objects.cancel_asked():
                     PAUSE.wait(0.05)
@@ -133,14 +143,35 @@ class Worker:
         return False
 
 
-def main() -> int:
-    import boto3
-    from botocore.config import Config
+class Patient:
+    """A store whose every call is made again until it works, as the real worker does."""
 
+    def __init__(self, bucket: str) -> None:
+        self._store = S3Store(patiently(s3_client, within_s=PATIENCE_S), bucket)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if not callable(method):
+            return method
+
+        def again(*given: Any, **named: Any) -> Any:
+            return patiently(partial(method, *given, **named), within_s=PATIENCE_S)
+
+        return again
+
+
+def main() -> int:
+    """As the real one: without the store another attempt may have more luck."""
+    try:
+        return attempt()
+    except StoreUnavailable as exc:
+        sys.stdout.write(f"{exc.message}\n")
+        return TRY_AGAIN
+
+
+def attempt() -> int:
     bucket, _, key = os.getenv("JOB_SPEC", "").removeprefix("s3://").partition("/")
-    config = Config(retries={"mode": "legacy", "total_max_attempts": 12})
-    client = cast("Any", boto3).client("s3", config=config)
-    objects = JobObjects(S3Store(client, bucket), key.split("/")[1])
+    objects = JobObjects(cast("Store", Patient(bucket)), key.split("/")[1])
     ours = os.getenv("AWS_BATCH_JOB_ID", "")
     if objects.result() is not None or objects.take(ours) != ours:
         return 0

@@ -364,7 +364,7 @@ async def test_changes_are_heard_from_the_queue_of_events(cloud: Cloud) -> None:
     assert (await until(backend, spec.id, ended)).state is JobState.SUCCEEDED
     assert cloud.calls("sqs", "ReceiveMessage") >= 1
     with anyio.fail_after(20):
-        while not cloud.calls("sqs", "DeleteMessage"):  # noqa: ASYNC110  a thread makes the call
+        while not cloud.calls("sqs", "DeleteMessageBatch"):  # noqa: ASYNC110  a thread makes the call
             await anyio.sleep(0.1)
 
 

@@ -53,6 +53,7 @@ def test_the_request_of_a_job_is_this(a_spec: SpecFactory) -> None:
             "evaluateOnExit": [
                 {"onStatusReason": "Host EC2*", "action": "RETRY"},
                 {"onStatusReason": "Your Spot Task*", "action": "RETRY"},
+                {"onExitCode": "75", "action": "RETRY"},
                 {"onReason": "*", "action": "EXIT"},
             ],
         },
