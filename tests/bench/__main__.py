@@ -8,7 +8,7 @@ import importlib
 from tests.bench.machine import machine, moment
 from tests.bench.table import Table, keep
 
-TOPICS = ("start", "overhead", "resubmit", "log_latency", "burst", "shutdown")
+TOPICS = ("start", "overhead", "resubmit", "log_latency", "burst", "shutdown", "cloud", "apply")
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from tests.e2e.wire import DEADLINE_S, Repository, Wire, a_repository
 
 _TARGET_READ_S, _TARGET_WAIT_S = 0.05, 0.1
 _STAMP = re.compile(r"^t (\d+)$", re.MULTILINE)
-_PRINT = """\
+PRINT = """\
 import random, sys, time
 
 random.seed(1)
@@ -27,7 +27,7 @@ for _ in range(int(sys.argv[1])):
     time.sleep(random.uniform(*map(float, sys.argv[2:4])))
     print("t", time.monotonic_ns(), flush=True)
 """
-_SPARSE, _DENSE = "0.1 0.5", "0.002 0.02"
+SPARSE, _DENSE = "0.1 0.5", "0.002 0.02"
 """Seconds between lines: a slow suite, and a fast one that is verbose."""
 
 
@@ -36,10 +36,10 @@ def measure(*, quick: bool) -> Table:
     lines = 30 if quick else 150
     with scratch() as folder:
         repository = a_repository(folder)
-        repository.write("print_times.py", _PRINT)
-        readers = {"`read_log` in a loop": _by_reading, "update, then `read_log`": _by_updates}
+        repository.write("print_times.py", PRINT)
+        readers = {"`read_log` in a loop": by_reading, "update, then `read_log`": by_updates}
         found: dict[str, Series] = {}
-        for gaps, count in ((_SPARSE, lines), (_DENSE, lines * 10)):
+        for gaps, count in ((SPARSE, lines), (_DENSE, lines * 10)):
             for name, reader in readers.items():
                 with serving(repository.path, repository.env) as wire:
                     what = f"line printed to read by {name}, lines {_in_ms(gaps)} ms apart"
@@ -86,7 +86,7 @@ def _read(wire: Wire, job: str, cursor: int, ages: Series) -> dict[str, Any]:
     return page
 
 
-def _by_reading(wire: Wire, words: str) -> Series:
+def by_reading(wire: Wire, words: str) -> Series:
     """A client that asks again as soon as it has its answer."""
     job, ages, cursor, done = _submit(wire, words), Series(), 0, False
     while not done:
@@ -95,7 +95,7 @@ def _by_reading(wire: Wire, words: str) -> Series:
     return ages
 
 
-def _by_updates(wire: Wire, words: str) -> Series:
+def by_updates(wire: Wire, words: str) -> Series:
     """A client that reads when the server tells it to."""
     job, ages, cursor, done = _submit(wire, words), Series(), 0, False
     uris = [f"job://{job}", f"job://{job}/log"]
