@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from mcp_cloud_agents.domain.sandbox import TREE, inside_tree
 from mcp_cloud_agents.domain.setup import SetupPlan
 from mcp_cloud_agents.environments import (
     cargo,
@@ -64,6 +65,7 @@ def gather(
     declared: DeclaredSetup | None,
     identity: str = "",
     version: str = "",
+    folder: str = "",
 ) -> Tree:
     """The tree with the content of all files that a plan can depend on.
 
@@ -74,8 +76,9 @@ def gather(
         declared: what the repository's configuration says of the set-up.
         identity: stands for the content of what cannot be read (the snapshot's tree id).
         version: the project's version as git tells it (its last tag), for build back ends.
+        folder: where the tree lies in the snapshot's; empty: it is the whole.
     """
-    tree = Tree(names=names, files={}, identity=identity, version=version)
+    tree = Tree(names=names, files={}, identity=identity, version=version, folder=folder)
     asked = frozenset[str]()
     for _ in range(_ROUNDS):
         missing = _needed(tree, declared) - asked
@@ -141,8 +144,49 @@ def plan(
     merged = _merge(parts, host)
     if not merged.commands:
         return _nothing_to_do(merged)
+    merged = _moved(merged, tree.folder)
     key = _key(merged, tree, host, repository=repository, setup_env=setup_env)
     return replace(merged, key=key)
+
+
+def declares(tree: Tree, runner: str | None) -> bool:
+    """Whether the tree says itself what environment the command needs."""
+    marks = {
+        "python": _python(tree) is not None,
+        "node": tree.has("package.json"),
+        "go": tree.has("go.mod") or tree.has("go.work"),
+        "rust": tree.has("Cargo.toml"),
+    }
+    return any(marks[name] for name in languages(tree, runner))
+
+
+def has_members(tree: Tree, runner: str | None) -> bool:
+    """Whether packages below the tree's top get their environment from there."""
+    marks = {
+        "python": bool(table(tree.toml("pyproject.toml"), "tool", "uv", "workspace")),
+        "node": npm.has_workspaces(tree),
+        "go": tree.has("go.work"),
+        "rust": bool(table(tree.toml("Cargo.toml"), "workspace")),
+    }
+    return any(marks[name] for name in languages(tree, runner))
+
+
+def _moved(plan: SetupPlan, folder: str) -> SetupPlan:
+    """The plan of a tree's top as that of a folder: what it shows in the tree is shown there."""
+    if not folder:
+        return plan
+
+    def there(path: str) -> str:
+        below = path.removeprefix(f"{TREE}/")
+        return path if below == path else f"{inside_tree(folder)}/{below}"
+
+    return replace(
+        plan,
+        folder=folder,
+        path=tuple(map(there, plan.path)),
+        binds=tuple(replace(bind, inside=there(bind.inside)) for bind in plan.binds),
+        tmpfs=tuple(map(there, plan.tmpfs)),
+    )
 
 
 def _nothing_to_do(merged: SetupPlan) -> SetupPlan:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mcp_cloud_agents.domain.fix import Engine
 from mcp_cloud_agents.domain.setup import Toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_ENGINES = (Engine.CLAUDE_CODE, Engine.CODEX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +20,14 @@ class Want:
     """A toolchain that a tree needs."""
 
     name: str
-    """`python`, `node`, `go` or `rust`."""
+    """`python`, `node`, `go` or `rust`, or an engine's name."""
     version: str = ""
     """Version specifiers as in PEP 440 (`>=3.11,<4`); empty: any."""
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine whose program it is; None for a language."""
+        return Engine(self.name) if self.name in _ENGINES else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.sandbox import Bind
 from mcp_cloud_agents.domain.setup import Toolchain
+from mcp_cloud_agents.environments.agent_programs import agent_program
 from mcp_cloud_agents.environments.host import Host, Want
 from mcp_cloud_agents.environments.reach import barred, within
 from mcp_cloud_agents.environments.versions import release, satisfies
@@ -85,14 +86,19 @@ def find(wants: Sequence[Want], search: Search) -> Host:
 
     A wanted version that is not there leaves the next best one in, so that the tool itself can say
     what is missing. Python is never missing: /usr's is the last resort.
+
+    Raises:
+        ModelUnusable: the program of an engine is not installed, or jobs cannot reach it.
     """
-    if not wants:
-        return Host(image=image())
-    with ThreadPoolExecutor(max_workers=len(wants)) as pool:
-        answers = list(pool.map(partial(_find, search=search), wants))
+    agents = [agent_program(want.engine, search) for want in wants if want.engine]
+    languages = [want for want in wants if not want.engine]
+    if not languages:
+        return Host(image=image(), toolchains=tuple(agents))
+    with ThreadPoolExecutor(max_workers=len(languages)) as pool:
+        answers = list(pool.map(partial(_find, search=search), languages))
     return Host(
         image=image(),
-        toolchains=tuple(found for found, _ in answers if found is not None),
+        toolchains=(*(found for found, _ in answers if found is not None), *agents),
         notes=tuple(note for _, notes in answers for note in notes),
     )
 

@@ -19,6 +19,8 @@ class Tree:
     """Changes whenever anything in the tree does."""
     version: str = ""
     """The project's version as git tells it; empty when it is not known."""
+    folder: str = ""
+    """Where it lies in the snapshot's tree; empty: it is the whole."""
 
     def has(self, name: str) -> bool:
         """Whether the tree has a file of this name."""

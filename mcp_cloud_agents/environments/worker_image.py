@@ -25,6 +25,14 @@ def in_image(image: str, python: str) -> Finder:
     def finder(wants: Sequence[Want], *, avoid: str) -> Host:
         del avoid  # no program of this machine is run
         wanted = any(want.name == "python" for want in wants)
-        return Host(image=f"container {image}", toolchains=(system,) if wanted else ())
+        agents = (_in_image(want.name) for want in wants if want.engine)
+        return Host(
+            image=f"container {image}", toolchains=(*((system,) if wanted else ()), *agents)
+        )
 
     return finder
+
+
+def _in_image(engine: str) -> Toolchain:
+    """The program of an engine: an image that was made for it has it on its PATH."""
+    return Toolchain(name=engine, version="", binds=(), path=("/usr/local/bin",))

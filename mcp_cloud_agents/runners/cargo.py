@@ -95,7 +95,7 @@ class CargoRunner:
     def _root(self, report: ReportFolder) -> str:
         """The folder that cargo's paths start at."""
         told = (report.read(_ROOT, _MAX_PATH_BYTES) or b"").decode("utf-8", "replace").strip()
-        return told.rpartition("/")[0] if told.startswith("/") else self._inside.tree
+        return told.rpartition("/")[0] if told.startswith("/") else self._inside.cwd
 
     def _not_compiled(self, target: BrokenTarget, root: str) -> TestCase:
         text = "\n".join(target.output)

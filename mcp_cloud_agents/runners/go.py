@@ -96,7 +96,7 @@ class GoRunner:
         news = _news(shown)
         tree = self._inside.tree
         place = untrusted.first_frame(
-            "\n".join(news), _FRAMES, tree=tree, base=folders.get(test.package, tree)
+            "\n".join(news), _FRAMES, tree=tree, base=folders.get(test.package, self._inside.cwd)
         )
         return TestCase(
             id=_id(test),
@@ -113,7 +113,8 @@ class GoRunner:
         """Packages that did not build, or failed with no failing test to show for it."""
         for package, output in self._events.broken():
             shown = [line for line in untrusted.lines(output) if line and not line.startswith("#")]
-            place = untrusted.first_frame(output, _FRAMES, tree=self._inside.tree)
+            tree, cwd = self._inside.tree, self._inside.cwd
+            place = untrusted.first_frame(output, _FRAMES, tree=tree, base=cwd)
             yield TestCase(
                 id=untrusted.name(package),
                 outcome=Outcome.ERROR,

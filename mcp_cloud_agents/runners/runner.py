@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,13 @@ class Inside:
     tree: str = "/workspace"
     report: str = "/report"
     tools: str = "/tools"
+    folder: str = ""
+    """Where below the tree the command starts; empty: at the top."""
+
+    @property
+    def cwd(self) -> str:
+        """Where the command starts, and so relative paths in its reports."""
+        return posixpath.join(self.tree, self.folder) if self.folder else self.tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

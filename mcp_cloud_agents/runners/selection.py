@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import posixpath
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HINT = "Write the tests into command itself, and leave paths out."
+_ALL_TESTS = re.compile(r" \./\.\.\.$| discover\b.*$")
+"""How a command says "all": go's package pattern, unittest's discovery."""
 _GO_ID = re.compile(r"(?P<package>\S+?)\.(?P<test>(?:Test|Example|Fuzz|Benchmark)\w*(?:/.*)?)")
 _REGEX = re.compile(r"[\\^$.*+?()\[\]{}|]")
 _RUST_TARGET = re.compile(r"\S+ (?P<kind>test|bin|example|bench) \"(?P<name>[^\"]+)\".*")
@@ -42,6 +45,28 @@ class Wanted:
     def is_folder(self, path: str) -> bool:
         """Whether the tree has anything below it."""
         return any(name.startswith(f"{path.rstrip('/')}/") for name in self.names)
+
+
+def narrowed(runner: str, command: str, paths: Sequence[str], names: frozenset[str]) -> str:
+    """The command for these tests only: they take the place of what means all tests.
+
+    Args:
+        runner: its name.
+        command: as a person would type it.
+        paths: files, folders or ids, as callers or verdicts name them.
+        names: every path of the tree.
+
+    Raises:
+        InvalidArgument: they cannot be put into this command line, or this runner takes none.
+    """
+    found = calls(command)
+    if len(found) != 1 or found[0].words[-1].end != len(command.rstrip()):
+        raise InvalidArgument(
+            f"paths cannot be put into the command line {command[:200]!r}: it is not one call.",
+            hint=_HINT,
+        )
+    kept = _ALL_TESTS.sub("", command)
+    return f"{kept} {shlex.join(selected(runner, command, paths, names))}"
 
 
 def selected(

@@ -90,8 +90,9 @@ class UnittestRunner:
 
     def _case(self, entry: junit.Entry) -> TestCase:
         bad = entry.outcome in (Outcome.FAILED, Outcome.ERROR)
-        place = untrusted.first_frame(entry.text, python_frames.PATTERNS, tree=self._inside.tree)
-        file = untrusted.inside(entry.file, tree=self._inside.tree)
+        tree, cwd = self._inside.tree, self._inside.cwd
+        place = untrusted.first_frame(entry.text, python_frames.PATTERNS, tree=tree, base=cwd)
+        file = untrusted.inside(entry.file, tree=tree, base=cwd)
         name, sub = _split(entry)
         test = f"{entry.classname}.{name}".strip(".")
         not_loaded = bad and test.startswith(_NOT_LOADED)

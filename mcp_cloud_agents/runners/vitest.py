@@ -47,7 +47,7 @@ class VitestRunner(node.NodeRunner):
         if data is None:
             return TestReport(problem="vitest left no report")
         document = junit.parse(data)
-        root = _root(report, document) or self._inside.tree
+        root = _root(report, document) or self._inside.cwd
         cases = junit.worst(list(map(partial(self._case, root=root), document.entries)))
         return TestReport(cases=cases, complete=not document.problem, problem=document.problem)
 

@@ -6,9 +6,7 @@ code execution on the host. When this process is root, bubblewrap is started as 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -36,6 +34,7 @@ from mcp_cloud_agents.sandbox.descriptors import descriptors, memfd
 from mcp_cloud_agents.sandbox.left_behind import end_left_behind
 from mcp_cloud_agents.sandbox.mount_points import check_mount_points
 from mcp_cloud_agents.sandbox.remedies import remedy
+from mcp_cloud_agents.sandbox.trial import NOTHING, TRIAL_S, trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +51,6 @@ _LIMITS = (
 )
 _SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _NOT_INSTALLED = "The program bwrap (bubblewrap) is not installed."
-_PROBE_S = 20.0
 _SHOWN = 500
 
 
@@ -66,6 +64,7 @@ class Bubblewrap:
     """
 
     level = IsolationLevel.FULL
+    parallel = True
 
     def __init__(
         self, program: str | None = None, *, job_uid: int | None = None, groups: bool = True
@@ -189,23 +188,10 @@ class Bubblewrap:
 
     def _try(self) -> tuple[int | None, str, bool]:
         """Exit code of a sandboxed `true`, what was said, and whether limits were the kernel's."""
-        confinement = Confinement(binds=(), limits=Limits(), cwd="/")
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            try:
-                process = self.start(["/bin/true"], confinement, output=writing)
-            finally:
-                os.close(writing)
-            poll = select.poll()
-            poll.register(process.fileno(), select.POLLIN)
-            if not poll.poll(_PROBE_S * 1000):
-                process.kill()
-            code, said = process.wait(), b""
-            with contextlib.suppress(BlockingIOError):
-                said = os.read(reading, 4_096)
-            return code, said.decode("utf-8", "replace").strip(), process.grouped
-        finally:
-            os.close(reading)
+        process, code, said = trial(
+            lambda output: self.start(["/bin/true"], NOTHING, output=output)
+        )
+        return code, said, process.grouped
 
     def _version(self, program: str) -> str:
         try:
@@ -213,7 +199,7 @@ class Bubblewrap:
                 [program, "--version"],
                 capture_output=True,
                 text=True,
-                timeout=_PROBE_S,
+                timeout=TRIAL_S,
                 check=True,
                 env={"PATH": SYSTEM_PATH},
             )

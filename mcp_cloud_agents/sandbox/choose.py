@@ -29,6 +29,20 @@ def drivers(*, job_uid: int | None = None) -> tuple[Sandbox, ...]:
     return (Bubblewrap(job_uid=job_uid),)
 
 
+def drivers_of(level: IsolationLevel, *, job_uid: int | None = None) -> tuple[Sandbox, ...]:
+    """The drivers that give this level, for a process that works in a job's isolation.
+
+    Args:
+        level: of the job.
+        job_uid: host user of commands when this process is root; None: the usual one.
+    """
+    if level is IsolationLevel.CONTAINER:
+        from mcp_cloud_agents.sandbox.uid_drop import UidDrop
+
+        return (UidDrop(),)
+    return tuple(one for one in drivers(job_uid=job_uid) if one.level is level)
+
+
 def choose(required: IsolationLevel, candidates: Sequence[Sandbox]) -> tuple[Sandbox, Probe]:
     """The strongest that works, with what its probe said.
 

@@ -53,6 +53,11 @@ class Remembered:
         """See the port."""
         return self._sandbox.level
 
+    @property
+    def parallel(self) -> bool:
+        """See the port."""
+        return self._sandbox.parallel
+
     def probe(self) -> Probe:
         """See the port; well under 1 ms while nothing changed."""
         seen = self._evidence()

@@ -24,11 +24,12 @@ from mcp_cloud_agents.domain.sandbox import (
     Confinement,
     Enforcement,
     IsolationLevel,
-    Limits,
     Network,
     Probe,
 )
+from mcp_cloud_agents.sandbox.bubblewrap_args import BASE_ENV
 from mcp_cloud_agents.sandbox.seatbelt_profile import seatbelt_profile
+from mcp_cloud_agents.sandbox.trial import NOTHING, trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +47,14 @@ LIMITS = (
 _SYSTEM_PATH = "/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _STARTED = 'printf . >&"$1" && eval "exec $1>&-" && ulimit -n "$2" && ulimit -c 0 && shift 2 && '
 _REAP_S = 30.0
+_SHOWN = 500
 
 
 class Seatbelt:
     """`ports.sandbox.Sandbox` by macOS's own sandbox."""
 
     level = IsolationLevel.SOFT
+    parallel = True
 
     def probe(self) -> Probe:
         """See the port."""
@@ -104,16 +107,12 @@ class Seatbelt:
 
     def _try(self) -> str:
         """What is wrong with a confined `true`; empty when nothing is."""
-        with tempfile.TemporaryFile() as file:
-            confinement = Confinement(binds=(), limits=Limits(), cwd="/")
-            try:
-                process = self.start(["/usr/bin/true"], confinement, output=file.fileno())
-            except IsolationUnavailable as exc:
-                return exc.message
-            code = process.wait()
-            file.seek(0)
-            said = file.read(500).decode("utf-8", "replace").strip()
-        return "" if code == 0 else said or f"it ended with {code}"
+        try:
+            argv = ["/usr/bin/true"]
+            _, code, said = trial(lambda output: self.start(argv, NOTHING, output=output))
+        except IsolationUnavailable as exc:
+            return exc.message
+        return "" if code == 0 else said[:_SHOWN] or f"it ended with {code}"
 
 
 class SeatbeltProcess:
@@ -189,16 +188,11 @@ def command_line(
 def environment(confinement: Confinement, temporary: str) -> dict[str, str]:
     """The command's environment: a fixed base and what the confinement adds. Pure."""
     folders = [translated(folder, confinement.binds) for folder in confinement.path]
-    env = {
+    env = BASE_ENV | {
         "PATH": ":".join((*folders, _SYSTEM_PATH)),
         "HOME": temporary,
         "TMPDIR": temporary,
         "LANG": "en_US.UTF-8",
-        "TERM": "dumb",
-        "USER": "agent",
-        "CI": "1",
-        "NO_COLOR": "1",
-        "GIT_CONFIG_NOSYSTEM": "1",
     }
     if confinement.network is Network.HOST:
         env["SSL_CERT_FILE"] = "/private/etc/ssl/cert.pem"

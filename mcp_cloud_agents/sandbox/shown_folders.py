@@ -10,12 +10,14 @@ lies outside of the worker's scratch folder is never moved: a link leads to it.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import IsolationUnavailable
+from mcp_cloud_agents.storage.files import replace_quickly
 from mcp_cloud_agents.storage.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class ShownFolders:
         self._scratch = os.path.join(scratch, "")
         self._owner = owner
         self._moved: list[_Moved] = []
+        self._journal = f"{os.path.normpath(inside)}.moved"
+        """What is away, for who comes after a process that was killed."""
 
     def show(self, binds: Sequence[Bind]) -> None:
         """Make the binds be there, in their order, and the private folders, empty.
@@ -60,6 +64,7 @@ class ShownFolders:
         Raises:
             IsolationUnavailable: a bind has no place here, or nothing is at its host path.
         """
+        self.recover()
         os.makedirs(self._inside, exist_ok=True)
         os.chmod(self._inside, 0o755)  # noqa: S103  what is shown is to be seen, whatever the umask
         try:
@@ -84,6 +89,20 @@ class ShownFolders:
                 os.unlink(path)
             else:
                 remove_tree(path)
+        if os.path.lexists(self._journal):
+            os.unlink(self._journal)
+
+    def left_by_another(self) -> bool:
+        """Whether a process was killed while it showed something."""
+        return not self._moved and os.path.lexists(self._journal)
+
+    def recover(self) -> None:
+        """Bring back what a process moved that was killed; no process of its command is left."""
+        if not self.left_by_another():
+            return
+        with open(self._journal, "rb") as file:
+            self._moved = [_Moved(*one) for one in json.load(file)]
+        self.hide()
 
     def real(self, inside: str) -> str:
         """The path a command's kernel calls may name: behind the image's links.
@@ -119,20 +138,25 @@ class ShownFolders:
 
     def _move(self, host: str, real: str) -> None:
         kept, name = os.path.basename(host), os.path.basename(real)
+        linked = not host.startswith(os.path.join(self._inside, ""))
+        away = _Moved(host, real, linked)
+        known = [astuple(one) for one in (*self._moved, away)]
+        replace_quickly(self._journal, json.dumps(known).encode())
         with (
             _Parent(self._root_of(host), host) as source,
             _Parent(self._inside, real) as target,
         ):
             os.rename(kept, name, src_dir_fd=source, dst_dir_fd=target)
-        linked = not host.startswith(os.path.join(self._inside, ""))
-        self._moved.append(_Moved(host, real, linked))
+        self._moved.append(away)
         if linked:  # who watches the folder's growth finds it
             os.symlink(real, host)
 
     def _bring_back(self, moved: _Moved) -> None:
         """Only a folder or file comes back: what a command put in its place is left and removed."""
-        if moved.linked:
+        if moved.linked and os.path.islink(moved.host):
             os.unlink(moved.host)
+        elif os.path.lexists(moved.host):
+            return  # killed before it was moved
         try:
             with (
                 _Parent(self._inside, moved.real) as source,

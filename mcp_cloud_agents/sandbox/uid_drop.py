@@ -17,6 +17,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import InvalidArgument, IsolationUnavailable
@@ -25,7 +26,6 @@ from mcp_cloud_agents.domain.sandbox import (
     Confinement,
     Enforcement,
     IsolationLevel,
-    Limits,
     Network,
     Probe,
 )
@@ -35,6 +35,7 @@ from mcp_cloud_agents.sandbox.descriptors import memfd
 from mcp_cloud_agents.sandbox.processes import users_processes
 from mcp_cloud_agents.sandbox.seccomp_profile import seccomp_filter
 from mcp_cloud_agents.sandbox.shown_folders import PRIVATE, TOPS, ShownFolders
+from mcp_cloud_agents.sandbox.trial import NOTHING, TRIAL_S, trial
 from mcp_cloud_agents.sandbox.uid_drop_process import UidDropProcess
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ NOTES = (
     "refuses them.",
     "What set-up made can be written by the command; that copy is this job's alone.",
 )
-_PROBE_S = 20.0
+_SHOWN = 500
+_LOOK_MS = 10
 _SEEN = 9
 _CHECK = 'cat "/proc/$1/environ" >/dev/null 2>&1 && exit 9; exit 0'
 
@@ -75,6 +77,7 @@ class UidDrop:
     """
 
     level = IsolationLevel.CONTAINER
+    parallel = False
 
     def __init__(
         self, *, job_uid: int = JOB_UID, scratch: str = SCRATCH, inside: str = INSIDE
@@ -99,6 +102,7 @@ class UidDrop:
             problem=problem,
             remedy=hint or ("Look at the container's security options." if problem else ""),
             notes=() if problem else NOTES,
+            loopback=False,
         )
 
     def start(
@@ -110,11 +114,13 @@ class UidDrop:
             InvalidArgument: a word of the command or the confinement holds a NUL.
             IsolationUnavailable: not in the worker image, or something cannot be shown.
         """
+        shown = ShownFolders(self._inside, self._scratch, self._job_uid)
+        if shown.left_by_another():
+            self._let_end()
         problem, hint = self._problem()
         if problem:
             raise IsolationUnavailable(problem, hint=hint)
         order = _order(argv, confinement, self._job_uid)
-        shown = ShownFolders(self._inside, self._scratch, self._job_uid)
         shown.show(confinement.binds)
         try:
             return self._spawn(order, output, shown)
@@ -152,6 +158,12 @@ class UidDrop:
             os.close(life_end)
         return UidDropProcess(process, status, life, shown, sweep=self._sweep, owner=self._job_uid)
 
+    def _let_end(self) -> None:
+        """A process that started commands was killed: its guardian is ending them."""
+        deadline = time.monotonic() + TRIAL_S
+        while users_processes(self._job_uid) and time.monotonic() < deadline:
+            select.poll().poll(_LOOK_MS)
+
     def _sweep(self) -> None:
         """For a guardian that was killed: end what it would have ended."""
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -161,7 +173,7 @@ class UidDrop:
                 env={"PATH": SYSTEM_PATH},
                 cwd="/",
                 check=False,
-                timeout=_PROBE_S,
+                timeout=TRIAL_S,
             )
 
     def _problem(self) -> tuple[str, str]:
@@ -187,26 +199,11 @@ class UidDrop:
 
     def _try(self) -> str:
         """What is wrong with a confined command; empty when nothing is."""
-        confinement = Confinement(binds=(), limits=Limits(), cwd="/")
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            argv = ["/bin/sh", "-c", _CHECK, "sh", str(os.getpid())]
-            try:
-                process = self.start(argv, confinement, output=writing)
-            finally:
-                os.close(writing)
-            poll = select.poll()
-            poll.register(process.fileno(), select.POLLIN)
-            if not poll.poll(_PROBE_S * 1000):
-                process.kill()
-            code, said = process.wait(), b""
-            with contextlib.suppress(BlockingIOError):
-                said = os.read(reading, 500)
-        finally:
-            os.close(reading)
+        argv = ["/bin/sh", "-c", _CHECK, "sh", str(os.getpid())]
+        _, code, said = trial(lambda output: self.start(argv, NOTHING, output=output))
         if code == _SEEN:
             return "A command could read the worker's environment."
-        return "" if code == 0 else said.decode("utf-8", "replace").strip() or f"ended with {code}"
+        return "" if code == 0 else said[:_SHOWN] or f"ended with {code}"
 
 
 def _guardian() -> list[str]:

@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.errors import BackendFailed
+from mcp_cloud_agents.domain.errors import BackendFailed, RefusedFiles
 from mcp_cloud_agents.domain.job import Snapshot
-from mcp_cloud_agents.snapshots.git import GitTooSlow, TreeMoved, user_env
+from mcp_cloud_agents.snapshots.git import Git, GitTooSlow, TreeMoved, user_env
 from mcp_cloud_agents.snapshots.listing import fields
 from mcp_cloud_agents.snapshots.private import PrivateGit
 from mcp_cloud_agents.snapshots.store import Repository, Stores, compact, send
 from mcp_cloud_agents.snapshots.take import take_tree
-from mcp_cloud_agents.snapshots.theirs import TheirReader
+from mcp_cloud_agents.snapshots.theirs import TheirReader, Theirs
 from mcp_cloud_agents.snapshots.worktree import Locator, user_git
 from mcp_cloud_agents.storage.files import storage_errors
 from mcp_cloud_agents.storage.lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from mcp_cloud_agents.domain.job import Origin
-    from mcp_cloud_agents.snapshots.git import Git
     from mcp_cloud_agents.snapshots.screen import ScreenRules
     from mcp_cloud_agents.snapshots.take import Taken
 
 _LOOKS = 3
 """How often a tree is looked at while files change under the look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A private git dir that is held and ready, and the repository it is of."""
+
+    private: PrivateGit
+    user: Git
+    """On the user's repository, at the top of the worktree."""
+    theirs: Theirs
+    repository: Repository
 
 
 class GitSnapshots:
@@ -65,11 +77,31 @@ class GitSnapshots:
 
     def take(self, origin: Origin) -> Snapshot:
         """Snapshot the tree as it is on disk and carry it to the store, durably."""
+        with self.held(origin) as cache:
+            return self._take(origin, cache, self._rules)
+
+    @contextmanager
+    def held(self, origin: Origin) -> Generator[str]:
+        """The worktree's private git dir, which nobody else uses meanwhile."""
         with storage_errors(self._state_dir):
             os.makedirs(self._caches, mode=0o700, exist_ok=True)
             cache = os.path.join(self._caches, _key(origin))
             with locked(f"{cache}.lock"):
-                return self._take(origin, cache)
+                yield cache
+
+    def opened(self, origin: Origin, cache: str) -> Opened:
+        """The private git dir, ready for use, and what the user's repository says; held."""
+        user = user_git(origin.workspace, self._env)
+        theirs = self._reader.read(user, origin)
+        repository = self.stores.of(origin.common_dir, theirs.object_format)
+        private = PrivateGit(
+            cache,
+            work_tree=origin.workspace,
+            object_format=theirs.object_format,
+            alternates=(repository.objects, os.path.join(origin.common_dir, "objects")),
+        )
+        private.open()
+        return Opened(private, user, theirs, repository)
 
     def read(
         self, snapshot: Snapshot, paths: Sequence[str], *, limit_bytes: int
@@ -95,33 +127,36 @@ class GitSnapshots:
         out = git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", snapshot.commit)
         return frozenset(text for path in fields(out) if (text := _utf8(path)) is not None)
 
-    def _take(self, origin: Origin, cache: str) -> Snapshot:
+    def take_held(self, origin: Origin, cache: str) -> Snapshot:
+        """The same as `take`, by whoever holds the private git dir; it is for this machine alone.
+
+        So files that may not be sent are left out, and refuse nothing.
+        """
+        try:
+            return self._take(origin, cache, self._rules)
+        except RefusedFiles:
+            return self._take(origin, cache, replace(self._rules, leave_out=True))
+
+    def _take(self, origin: Origin, cache: str, rules: ScreenRules) -> Snapshot:
         for _ in range(_LOOKS - 1):
             try:
-                return self._look(origin, cache, full=False)
+                return self._look(origin, cache, rules, full=False)
             except TreeMoved:
                 continue
             except GitTooSlow:
                 raise
             except BackendFailed:
-                return self._look(origin, cache, full=True)
-        return self._look(origin, cache, full=False)
+                return self._look(origin, cache, rules, full=True)
+        return self._look(origin, cache, rules, full=False)
 
-    def _look(self, origin: Origin, cache: str, *, full: bool) -> Snapshot:
-        user = user_git(origin.workspace, self._env)
-        theirs = self._reader.read(user, origin)
-        repository = self.stores.of(origin.common_dir, theirs.object_format)
-        private = PrivateGit(
-            cache,
-            work_tree=origin.workspace,
-            object_format=theirs.object_format,
-            alternates=(repository.objects, os.path.join(origin.common_dir, "objects")),
-        )
+    def _look(self, origin: Origin, cache: str, rules: ScreenRules, *, full: bool) -> Snapshot:
         if full:
-            private.discard()
-        private.open()
+            shutil.rmtree(cache, ignore_errors=True)
+        opened = self.opened(origin, cache)
+        private, user, theirs = opened.private, opened.user, opened.theirs
+        repository = opened.repository
         known = private.recall()
-        taken = take_tree(private, user, theirs, self._rules, known)
+        taken = take_tree(private, user, theirs, rules, known)
         sent = self._send(private, repository, taken, full=full)
         memory = taken.memory
         if memory != known:

@@ -71,6 +71,7 @@ class Locator:
             base_commit=head.commit,
             branch=head.branch,
             dirty=True,
+            folder=_below(folders.top, workspace),
         )
 
     def _ask(self, workspace: str) -> tuple[_Folders, Head]:
@@ -132,6 +133,12 @@ def _folders(git: Git, workspace: str) -> _Folders:
             hint="Move the worktree to a folder with a plain name.",
         ) from None
     return _Folders(git_dir, common_dir, top)
+
+
+def _below(top: str, workspace: str) -> str:
+    """Where `workspace` lies below the top, links resolved, as git sees it."""
+    folder = os.path.relpath(os.path.realpath(workspace), top)
+    return "" if folder == os.curdir else folder
 
 
 def _answer(asked: Running) -> str | None:

@@ -161,6 +161,19 @@ async def test_a_cancelled_job_ends_and_keeps_its_log(place: Place) -> None:
     assert BEGUN.encode() in await log(backend, spec.id)
 
 
+async def test_many_jobs_are_cancelled_at_once_and_the_done_ones_stay(place: Place) -> None:
+    backend, done = place.backend(), place.spec("true")
+    await backend.submit(done)
+    before = await until(backend, done.id, ended)
+    waiting = [place.spec(SLOW) for _ in range(2)]
+    for spec in waiting:
+        await backend.submit(spec)
+    await place.backend().cancel_many([done.id, *(spec.id for spec in waiting)])
+    for spec in waiting:
+        assert (await until(backend, spec.id, ended)).state is JobState.CANCELLED
+    assert await backend.status(done.id) == before
+
+
 async def test_cancelling_a_job_that_is_done_changes_nothing(place: Place) -> None:
     backend, spec = place.backend(), place.spec("true")
     await backend.submit(spec)

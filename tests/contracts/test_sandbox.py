@@ -45,6 +45,19 @@ def test_a_signal_shows_as_128_and_its_number(box: Box, number: signal.Signals) 
     assert ended == Ended(exit_code=128 + number, output="")
 
 
+def test_commands_of_several_at_once_do_not_disturb_each_other(box: Box) -> None:
+    if not box.sandbox.parallel:
+        pytest.skip("this driver runs one command at a time, and says so")
+    waiting = ["/bin/sh", "-c", "echo begun; while [ ! -e /workspace/go ]; do sleep 0.01; done"]
+    started = [box.start(waiting), box.start(waiting)]
+    assert [one.line() for one in started] == ["begun\n", "begun\n"]
+    (box.workspace / "go").touch()
+    for one in started:
+        assert readable(one.confined.fileno())
+        assert one.confined.wait() == 0
+        assert one.close() == b""
+
+
 def test_a_program_that_does_not_exist_ends_with_127(strong_box: Box) -> None:
     ended = strong_box.run("no-such-program")
     assert (ended.exit_code, "no-such-program" in ended.output) == (127, True)

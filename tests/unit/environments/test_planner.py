@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_cloud_agents.domain.errors import BadConfig, InvalidArgument
+from mcp_cloud_agents.domain.fix_policy import FixWish
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.domain.sandbox import Limits
 from mcp_cloud_agents.environments.planner import TreePlanner
@@ -115,3 +116,30 @@ def test_a_command_shares_the_environment_of_the_tests(planned: Planned) -> None
 
 def test_a_command_in_a_tree_without_packages_needs_no_set_up(planned: Planned) -> None:
     assert planned(PYTEST_TREE, Wish(kind=Kind.COMMAND, command="true")).setup.commands == ()
+
+
+def fixing(command: str | None, *, edit: str | None = "ruff check --fix .") -> Wish:
+    return Wish(kind=Kind.FIX, command=command, fix=FixWish(goal="g", edit_command=edit))
+
+
+def test_a_fix_with_a_narrow_target_knows_the_whole_suite_too(planned: Planned) -> None:
+    plan = planned(PYTEST_TREE, fixing("pytest -q tests/test_a.py"))
+    assert (plan.command, plan.runner) == ("pytest -q tests/test_a.py", "pytest")
+    assert plan.fix is not None
+    assert plan.fix.suite == "python3 -m pytest"
+
+
+def test_a_fix_without_a_target_takes_the_suite_for_it(planned: Planned) -> None:
+    plan = planned(PYTEST_TREE, fixing(None))
+    assert plan.fix is not None
+    assert (plan.command, plan.fix.suite) == ("python3 -m pytest", "")
+
+
+def test_a_fix_may_have_a_target_that_leaves_no_report(planned: Planned) -> None:
+    plan = planned({"a.py": ""}, fixing("ruff check ."))
+    assert (plan.command, plan.runner) == ("ruff check .", None)
+
+
+def test_a_formatter_needs_no_tests_at_all(planned: Planned) -> None:
+    plan = planned({"a.txt": ""}, fixing(None))
+    assert (plan.command, plan.runner) == ("", None)

@@ -11,7 +11,8 @@ from mcp_cloud_agents.domain.errors import IsolationUnavailable
 from mcp_cloud_agents.domain.sandbox import Confinement, IsolationLevel, Probe
 from mcp_cloud_agents.ports.sandbox import Confined
 from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
-from mcp_cloud_agents.sandbox.choose import best, choose
+from mcp_cloud_agents.sandbox.choose import best, choose, drivers, drivers_of
+from mcp_cloud_agents.sandbox.uid_drop import UidDrop
 
 MISSING = Bubblewrap("/nowhere/bwrap")
 
@@ -21,6 +22,7 @@ class Weak:
     """A driver that works and gives `level`; nothing is started."""
 
     level: IsolationLevel
+    parallel = True
 
     def probe(self) -> Probe:
         return Probe(level=self.level, driver=f"a {self.level} one", works=True)
@@ -59,3 +61,11 @@ def test_with_none_the_first_problem_and_its_remedy_are_told() -> None:
 def test_a_program_that_is_no_bubblewrap_does_not_work() -> None:
     probe = best(IsolationLevel.FULL, (Bubblewrap("/bin/false"),))
     assert (probe.works, probe.limits, bool(probe.problem)) == (False, (), True)
+
+
+def test_a_process_within_a_job_gets_the_drivers_of_the_job_s_level() -> None:
+    for level in IsolationLevel:
+        assert {one.level for one in drivers_of(level)} <= {level}
+    assert isinstance(drivers_of(IsolationLevel.CONTAINER)[0], UidDrop)
+    [usual] = drivers()
+    assert [type(one) for one in drivers_of(usual.level)] == [type(usual)]

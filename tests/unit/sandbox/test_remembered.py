@@ -22,6 +22,7 @@ class Counted:
 
     answers: list[bool]
     asked: int = 0
+    parallel: bool = True
     level: IsolationLevel = field(default=IsolationLevel.FULL)
 
     def probe(self) -> Probe:
@@ -37,7 +38,7 @@ def test_while_nothing_changes_it_is_tried_once() -> None:
     driver = Counted([True])
     sandbox = Remembered(driver, lambda: "same")
     assert [sandbox.probe().driver for _ in range(3)] == ["number 1"] * 3
-    assert sandbox.level is IsolationLevel.FULL
+    assert (sandbox.level, sandbox.parallel) == (IsolationLevel.FULL, True)
 
 
 def test_a_change_of_the_machine_is_another_trial() -> None:
