@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.place import Place
     from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
+    from mcp_cloud_agents.ports.store import Store
     from mcp_cloud_agents.settings import AwsSettings, Settings
+    from mcp_cloud_agents.snapshots.apply.far_bases import FarBases
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
+    from mcp_cloud_agents.storage.state_folder import StateFolder
 
 _log = logging.getLogger(__name__)
 
@@ -56,33 +59,58 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
         settings: the person's.
         keep_spare: whether a worker waits for jobs as long as this process lives.
     """
-    from mcp_cloud_agents.backends.local.backend import LocalBackend
-    from mcp_cloud_agents.backends.local.spare import Spare
-    from mcp_cloud_agents.delegation.pack import Packer
-    from mcp_cloud_agents.delegation.place import Place, Places
+    from mcp_cloud_agents.delegation.place import Places
     from mcp_cloud_agents.delegation.runner import JobRunner
-    from mcp_cloud_agents.environments.planner import TreePlanner
-    from mcp_cloud_agents.environments.toolchains import Search, on_this_machine
-    from mcp_cloud_agents.environments.uv_program import uv_program
     from mcp_cloud_agents.ports.records import Record
+    from mcp_cloud_agents.snapshots.apply.git_patches import GitPatches
     from mcp_cloud_agents.snapshots.screen import ScreenRules
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
-    from mcp_cloud_agents.storage.job_folder import HostPlan, all_specs
+    from mcp_cloud_agents.storage.job_folder import all_specs
     from mcp_cloud_agents.storage.sqlite_records import SqliteRecords
     from mcp_cloud_agents.storage.state_folder import StateFolder
-    from mcp_cloud_agents.telemetry.clock import SystemClock
 
-    owner = job_owner(settings)
     state = StateFolder(settings.state_dir)
-    state.open(shared=owner is not None)
+    state.open(shared=job_owner(settings) is not None)
     rules = ScreenRules(
         max_file_mib=settings.max_file_mib,
         max_total_mib=settings.max_total_mib,
         allow=settings.allow_untracked,
     )
     snapshots = GitSnapshots(settings.state_dir, rules)
+    here = _here(settings, state, snapshots, keep_spare=keep_spare)
+
+    def known() -> tuple[Record, ...]:
+        specs = all_specs(state.jobs, on_damage=lambda what: _log.warning("job_damaged: %s", what))
+        return tuple(Record(spec=spec, backend=here.backend.name) for spec in specs)
+
+    cloud = (_cloud(settings, settings.aws, snapshots),) if settings.aws is not None else ()
+    return JobRunner(
+        places=Places([*cloud, here]),
+        records=SqliteRecords(state.records, known),
+        patches=GitPatches(snapshots, _far_bases(settings.aws, snapshots)),
+        roots=roots_of(settings),
+    )
+
+
+def _here(
+    settings: Settings, state: StateFolder, snapshots: GitSnapshots, *, keep_spare: bool
+) -> Place:
+    """This machine as a place for jobs."""
+    from mcp_cloud_agents.backends.local.backend import LocalBackend
+    from mcp_cloud_agents.backends.local.spare import Spare
+    from mcp_cloud_agents.delegation.pack import Packer
+    from mcp_cloud_agents.delegation.place import Place
+    from mcp_cloud_agents.environments.planner import TreePlanner
+    from mcp_cloud_agents.environments.toolchains import Search, on_this_machine
+    from mcp_cloud_agents.environments.uv_program import uv_program
+    from mcp_cloud_agents.settings import variables
+    from mcp_cloud_agents.storage.job_folder import HostPlan
+    from mcp_cloud_agents.telemetry.clock import SystemClock
+
+    owner = job_owner(settings)
     search = Search(search_path=settings.search_path, home=settings.home, job_uid=owner)
-    planner = TreePlanner(snapshots, settings.limits, on_this_machine(search), settings.setup_env)
+    machine = on_this_machine(search)
+    planner = TreePlanner(snapshots, settings.limits, machine, settings.setup_env, settings.fix)
     host = HostPlan(
         state=state.path,
         uv=uv_program(state.tools, job_uid=owner),
@@ -93,17 +121,10 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
         setup_env=settings.setup_env,
     )
     probe = SandboxProbe(settings.required_isolation, owner)
-    backend = LocalBackend(state.jobs, host, probe, Spare(owner) if keep_spare else None)
-
-    def known() -> tuple[Record, ...]:
-        specs = all_specs(state.jobs, on_damage=lambda what: _log.warning("job_damaged: %s", what))
-        return tuple(Record(spec=spec, backend=backend.name) for spec in specs)
-
-    records = SqliteRecords(state.records, known)
+    spare = Spare(owner) if keep_spare else None
+    backend = LocalBackend(state.jobs, host, probe, spare, variables)
     packer = Packer(snapshots, planner, SystemClock(), settings.required_isolation)
-    here = Place(backend, packer, settings.required_isolation)
-    cloud = (_cloud(settings, settings.aws, snapshots),) if settings.aws is not None else ()
-    return JobRunner(places=Places([*cloud, here]), records=records, roots=roots_of(settings))
+    return Place(backend, packer, settings.required_isolation)
 
 
 def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Place:
@@ -118,12 +139,27 @@ def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Pla
 
     clock = SystemClock()
     machine = in_image(aws.image, aws.image_python)
-    planner = TreePlanner(snapshots, settings.limits, machine, settings.setup_env)
+    planner = TreePlanner(snapshots, settings.limits, machine, settings.setup_env, settings.fix)
     backend = BreakerBackend(
         aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.monotonic)
     )
     packer = Packer(snapshots, planner, clock, aws.required_isolation)
     return Place(backend, packer, aws.required_isolation, shared=True)
+
+
+def _far_bases(aws: AwsSettings | None, snapshots: GitSnapshots) -> FarBases | None:
+    """Where the snapshots of other machines' jobs come from: the person's bucket, if any."""
+    if aws is None:
+        return None
+    from mcp_cloud_agents.snapshots.apply.far_bases import FarBases
+
+    def bucket() -> Store:
+        from mcp_cloud_agents.backends.aws_batch.clients import Clients
+        from mcp_cloud_agents.backends.aws_batch.factory import bucket_store
+
+        return bucket_store(aws, Clients(aws))
+
+    return FarBases(snapshots.stores, bucket)
 
 
 def job_owner(settings: Settings) -> int | None:

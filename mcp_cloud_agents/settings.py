@@ -4,15 +4,16 @@ The file is `$XDG_CONFIG_HOME/mcp-cloud-agents/config.toml`. The environment's n
 the keys in capitals after `MCP_CLOUD_AGENTS_`, a table's key with the table's name before it
 (`MCP_CLOUD_AGENTS_LIMITS_MEMORY_MIB`); lists are separated by `:`. An empty value and a literal
 `${NAME}` count as unset: that is how MCP clients pass variables that they do not have. Tables of
-free names (`setup_env`) are in the file only, and so is `[aws]`: a repository can hand variables to
-a server by its MCP configuration, and must not choose the account that trees are sent to.
+free names (`setup_env`) are in the file only, and so are `[aws]` and `[fix]`: a repository can hand
+variables to a server by its MCP configuration, and must not choose the account that trees are sent
+to, nor the host that a model key is sent to.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
@@ -20,6 +21,7 @@ from typing import Annotated, Any, get_type_hints
 from msgspec import Meta, ValidationError, convert
 
 from mcp_cloud_agents.domain.errors import BadConfig
+from mcp_cloud_agents.domain.fix_policy import FixPolicy
 from mcp_cloud_agents.domain.sandbox import JOB_UID, IsolationLevel, Limits
 from mcp_cloud_agents.domain.toml import parse, read_toml
 
@@ -28,6 +30,8 @@ PREFIX = "MCP_CLOUD_AGENTS_"
 _UNSET = re.compile(r"\s*(\$\{[^}]*\})?\s*")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _LIMITS = Limits()
+
+_FILE_ONLY = ("setup_env", "aws", "fix")
 
 Positive = Annotated[int, Meta(ge=1)]
 VariableName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -144,6 +148,7 @@ class Knobs:
     keep_gib: Positive = 10
     job_uid: Annotated[int, Meta(ge=1_000, lt=2**31)] = JOB_UID
     aws: AwsSettings = field(default_factory=AwsSettings)
+    fix: FixPolicy = field(default_factory=FixPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +183,8 @@ class Settings:
     """The person's file, which need not exist."""
     aws: AwsSettings | None = None
     """Where jobs run in AWS; None: nothing is configured."""
+    fix: FixPolicy = field(default_factory=FixPolicy)
+    """What fixing subagents may use and spend."""
 
 
 def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = -1) -> Settings:
@@ -216,6 +223,7 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
         sources={name: sources.get(name, "default") for name in _names()},
         file=file,
         aws=None if knobs.aws == AwsSettings() else checked_aws(knobs.aws, file),
+        fix=knobs.fix,
     )
 
 
@@ -228,6 +236,12 @@ def config_file(environ: Mapping[str, str] | None = None) -> str:
 def _given(environ: Mapping[str, str] | None) -> dict[str, str]:
     found = os.environ if environ is None else environ
     return {name: value for name, value in found.items() if not _UNSET.fullmatch(value)}
+
+
+def variables(names: Sequence[str]) -> dict[str, str]:
+    """The values of these variables of the environment; those that are unset are missing."""
+    given = _given(None)
+    return {name: given[name] for name in names if name in given}
 
 
 def checked_aws(table: AwsSettings, file: str) -> AwsSettings:
@@ -300,7 +314,7 @@ def _set_in(data: bytes, file: str) -> list[str]:
 
 
 def _with_environment(knobs: Knobs, variables: Mapping[str, str], sources: dict[str, str]) -> Knobs:
-    own = _read_variables(variables, Knobs, PREFIX, skip={"limits", "setup_env", "aws"})
+    own = _read_variables(variables, Knobs, PREFIX, skip={"limits", *_FILE_ONLY})
     limits = _read_variables(variables, LimitKnobs, f"{PREFIX}LIMITS_", skip=set())
     sources.update(dict.fromkeys((*own, *(f"limits.{name}" for name in limits)), "environment"))
     return replace(knobs, **own, limits=replace(knobs.limits, **limits))

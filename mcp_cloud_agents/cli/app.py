@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from mcp_cloud_agents.cli import (
+    apply,
     artifact,
     attach,
     cancel,
@@ -86,6 +87,7 @@ app.command("jobs")(jobs.jobs)
 app.command("attach")(attach.attach)
 app.command("logs")(logs.logs)
 app.command("artifact")(artifact.artifact)
+app.command("apply")(apply.apply)
 app.command("cancel")(cancel.cancel)
 app.add_typer(configure.app, name="configure")
 app.command("doctor")(doctor.doctor)

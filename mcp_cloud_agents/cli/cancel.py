@@ -32,24 +32,26 @@ def cancel(
 
     async def work(runner: JobRunner) -> int:
         ids = [JobId(job) for job in jobs or ()]
+        known = [job_id for job_id in ids if await _is_known(runner, job_id)]
         if workspace is not None:
-            ids += await _going_on(runner, workspace)
-        return max([await _cancel(runner, job_id) for job_id in ids], default=PASSED)
+            known += await _going_on(runner, workspace)
+        for view in await runner.cancel_all(known):
+            told = "was done already" if view.status.state.done else "asked to end; it was"
+            write(f"{view.spec.id}  {told}: {view.status.state}\n")
+        return PASSED if set(ids) <= set(known) else REFUSED
 
     raise typer.Exit(run(work))
 
 
-async def _cancel(runner: JobRunner, job_id: JobId) -> int:
-    """Cancel one; the others are cancelled too when this one cannot be."""
+async def _is_known(runner: JobRunner, job_id: JobId) -> bool:
+    """Whether it can be cancelled; the others are cancelled too when it cannot be."""
     try:
-        view = await runner.cancel(job_id)
+        await runner.status(job_id)
     except (UnknownJob, JobCorrupt) as exc:
         say(f"error {exc.code}: {render_text(exc.message)}")
         say(f"next  {render_text(hint_of(exc))}")
-        return REFUSED
-    told = "was done already" if view.status.state.done else "asked to end; it was"
-    write(f"{job_id}  {told}: {view.status.state}\n")
-    return PASSED
+        return False
+    return True
 
 
 async def _going_on(runner: JobRunner, workspace: str) -> list[JobId]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -57,6 +58,7 @@ def doctor(
         _tools(settings),
         _state(settings),
         _worktree(settings),
+        _fixing(settings),
         *_aws(settings),
     ]
     _print(findings)
@@ -172,6 +174,24 @@ def _aws(settings: Settings) -> list[Finding]:
     ]
 
 
+def _fixing(settings: Settings) -> Finding:
+    """Which models fixing subagents may use, and whether their keys and the library are there."""
+    policy = settings.fix
+    if not policy.models:
+        said = 'no model is configured; fix_in_sandbox runs engine "command" alone'
+        return Finding(name="fixing", ok=True, said=said)
+    routes = ", ".join(f"{one.provider} {one.model}" for one in policy.models)
+    said = f"{routes}; at most {policy.max_usd:g} USD a job"
+    if importlib.util.find_spec("pydantic_ai_harness") is None:
+        return Finding(
+            name="fixing",
+            ok=False,
+            said=f"{said}\nthe built-in engine's library is not installed",
+            remedy="pip install 'mcp-cloud-agents[fix]'",
+        )
+    return Finding(name="fixing", ok=True, said=said)
+
+
 def _print(findings: list[Finding]) -> None:
     for finding in findings:
         mark, style = ("ok", "green") if finding.ok else ("FAIL", "bold red")
@@ -191,6 +211,8 @@ def _value(settings: Settings, name: str) -> str:
     match name:
         case "aws":
             return "none" if settings.aws is None else f"see {settings.file}"
+        case "fix":
+            return f"engine {settings.fix.engine or 'model'}, {len(settings.fix.models)} models"
         case "setup_env":
             return ", ".join(variable for variable, _ in settings.setup_env) or "none"
         case "limits.timeout_minutes":

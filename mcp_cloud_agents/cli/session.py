@@ -13,7 +13,7 @@ import anyio
 import typer
 
 from mcp_cloud_agents.bootstrap import runner_for
-from mcp_cloud_agents.domain.errors import AgentsError, RefusedFiles, UnknownJob
+from mcp_cloud_agents.domain.errors import AgentsError, BadPaths, UnknownJob
 from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.settings import load
 
@@ -84,7 +84,7 @@ def run(
 def tell(exc: AgentsError) -> NoReturn:
     """Print an error of ours with the way out, and end with exit code 2."""
     say(f"error {exc.code}: {render_text(exc.message)}")
-    if isinstance(exc, RefusedFiles):
+    if isinstance(exc, BadPaths):
         for path, reason in exc.paths:
             say(f"  {render_text(path)}: {reason}")
     say(f"next  {render_text(hint_of(exc))}")

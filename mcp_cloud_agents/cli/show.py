@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.cli.session import FAILED, NOT_DONE, PASSED, out
+from mcp_cloud_agents.cli.lines import line
+from mcp_cloud_agents.cli.session import FAILED, NOT_DONE, PASSED
+from mcp_cloud_agents.cli.show_fix import show_fix
+from mcp_cloud_agents.domain.fix import FixOutcome
 from mcp_cloud_agents.domain.job import JobState
-from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.domain.result import VerdictOutcome
 from mcp_cloud_agents.domain.sandbox import Enforcement
 
@@ -27,21 +29,23 @@ _MESSAGE_CHARS = 300
 def show_job(view: JobView) -> int:
     """Print what is known of a job; returns the exit code that says how it went."""
     result, cause = view.result, view.status.cause
-    _line("job", f"{view.spec.id}  {view.spec.command}")
+    line("job", f"{view.spec.id}  {view.spec.command}")
     if view.backend != _HERE:
-        _line("ran on", view.backend)
+        line("ran on", view.backend)
     _show_tree(view.spec.snapshot)
     verdict = result.verdict if result is not None else None
     if verdict is not None:
         _show_verdict(verdict)
+    if result is not None and result.fix is not None:
+        show_fix(result.fix)
     if verdict is None or cause is not None:
-        _line("state", f"{view.status.state}: {_said(view)}", "red" if cause is not None else "")
+        line("state", f"{view.status.state}: {_said(view)}", "red" if cause is not None else "")
     if cause is not None:
         _show_cause(cause)
     if result is not None:
         _show_result(result, view)
     for note in (*view.spec.passed_over, view.note):
-        _line("note", note, "yellow")
+        line("note", note, "yellow")
     return exit_code(view)
 
 
@@ -51,6 +55,8 @@ def exit_code(view: JobView) -> int:
         return NOT_DONE
     if view.status.state is not JobState.SUCCEEDED or view.result is None:
         return FAILED
+    if view.result.fix is not None:
+        return PASSED if view.result.fix.outcome is FixOutcome.PATCH else FAILED
     if view.result.verdict is not None:
         return PASSED if view.result.verdict.outcome is VerdictOutcome.PASSED else FAILED
     return view.result.exit_code or PASSED
@@ -59,6 +65,8 @@ def exit_code(view: JobView) -> int:
 def _said(view: JobView) -> str:
     if view.status.cause is not None:
         return view.status.cause.message
+    if view.result is not None and view.result.fix is not None:
+        return view.result.fix.summary
     if view.result is not None:
         return f"the command ended with exit code {view.result.exit_code}"
     return "it goes on"
@@ -69,46 +77,46 @@ def _show_tree(snapshot: Snapshot) -> None:
     base = f"on {origin.base_commit[:12]}" if origin.base_commit else "no commit yet"
     state = "with changes" if origin.dirty else "clean"
     sent = f"{snapshot.files} files, {snapshot.sent_bytes} bytes sent"
-    _line("tree", f"{snapshot.tree[:12]} ({state}, {base}), {sent}")
+    line("tree", f"{snapshot.tree[:12]} ({state}, {base}), {sent}")
     for warning in snapshot.warnings:
-        _line("", warning, "yellow")
+        line("", warning, "yellow")
 
 
 def _show_verdict(verdict: Verdict) -> None:
     outcome = str(verdict.outcome)
-    _line("verdict", f"{outcome}: {verdict.summary}", _COLOURS[outcome])
+    line("verdict", f"{outcome}: {verdict.summary}", _COLOURS[outcome])
     for failure in verdict.failures[:_MOST_FAILURES]:
         test = failure.test
         at = f"  {test.file}:{test.line}" if test.file and test.line else f"  {test.file or ''}"
         same = f"  and {failure.same - 1} more with this message" if failure.same > 1 else ""
-        _line("failed", f"{test.id}{at.rstrip()}{same}", "red")
-        _line("", test.message[:_MESSAGE_CHARS], "dim")
+        line("failed", f"{test.id}{at.rstrip()}{same}", "red")
+        line("", test.message[:_MESSAGE_CHARS], "dim")
     if len(verdict.failures) > _MOST_FAILURES:
-        _line("", f"and {len(verdict.failures) - _MOST_FAILURES} more: see junit.xml")
+        line("", f"and {len(verdict.failures) - _MOST_FAILURES} more: see junit.xml")
 
 
 def _show_cause(cause: Cause) -> None:
     for row in cause.excerpt:
-        _line("", row, "dim")
-    _line("next", cause.hint)
+        line("", row, "dim")
+    line("next", cause.hint)
 
 
 def _show_result(result: JobResult, view: JobView) -> None:
     record, took = result.isolation, result.timings
-    _line("isolation", f"{record.level} ({record.driver}), network {record.run_network}")
-    _line("limits", limits_text(record.limits))
-    _line("time", f"set-up {took.setup_s:.1f} s ({result.environment}), run {took.run_s:.1f} s")
+    line("isolation", f"{record.level} ({record.driver}), network {record.run_network}")
+    line("limits", limits_text(record.limits))
+    line("time", f"set-up {took.setup_s:.1f} s ({result.environment}), run {took.run_s:.1f} s")
     for artifact in result.artifacts:
-        _line("file", f"{_where(view, artifact.name)}  {artifact.size_bytes} bytes")
+        line("file", f"{_where(view, artifact.name)}  {artifact.size_bytes} bytes")
     if result.patch is not None:
         change = f"{result.patch.files} files, +{result.patch.insertions} -{result.patch.deletions}"
-        _line("patch", f"{change}; apply it with: {_apply(view)}")
+        line("patch", f"{change}; apply it with: mcp-cloud-agents apply {view.spec.id}")
         for path, reason in result.patch.refused:
-            _line("", f"left out: {path} ({reason})", "yellow")
+            line("", f"left out: {path} ({reason})", "yellow")
         for path in result.patch.sensitive:
-            _line("", f"look at it first, tools obey it: {path}", "yellow")
+            line("", f"look at it first, tools obey it: {path}", "yellow")
     for note in (*record.notes, *result.notes):
-        _line("note", note, "yellow")
+        line("note", note, "yellow")
 
 
 def limits_text(limits: Iterable[tuple[str, Enforcement]]) -> str:
@@ -126,16 +134,3 @@ def _where(view: JobView, name: str) -> str:
     from mcp_cloud_agents.storage.state_folder import StateFolder
 
     return os.path.join(StateFolder(load().state_dir).jobs, view.spec.id, "artifacts", name)
-
-
-def _apply(view: JobView) -> str:
-    where = _where(view, "patch.diff")
-    return f"git apply {where}" if view.backend == _HERE else f"{where} | git apply"
-
-
-def _line(label: str, text: str, style: str = "") -> None:
-    from rich.text import Text
-
-    if text:
-        shown = render_text(text).replace("\n", "\n" + " " * 10)
-        out().print(Text.assemble((f"{label:<10}", "bold"), (shown, style)))

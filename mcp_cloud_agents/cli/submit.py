@@ -1,4 +1,4 @@
-"""`submit tests|command`: start a job, then follow it unless told not to."""
+"""`submit tests|command|fix`: start a job, then follow it unless told not to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from mcp_cloud_agents.delegation.place import AUTO
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.delegation.timeout import seconds_of
 from mcp_cloud_agents.domain.errors import AgentsError, InvalidArgument
+from mcp_cloud_agents.domain.fix import Engine
+from mcp_cloud_agents.domain.fix_policy import FixWish
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.ports.planner import Wish
 
@@ -46,7 +48,11 @@ Timeout = Annotated[
 ]
 Workspace = Annotated[
     str | None,
-    typer.Option("--workspace", metavar="PATH", help="A path in the worktree; default: here."),
+    typer.Option(
+        "--workspace",
+        metavar="PATH",
+        help="A folder of the worktree; commands start in it; default: here.",
+    ),
 ]
 Backend = Annotated[
     str,
@@ -112,6 +118,59 @@ def command(  # noqa: PLR0913  a command's parameters are its options
     """Run a command on a copy of the working tree in a sandboxed job. Its exit code is ours."""
     wish = Wish(kind=Kind.COMMAND, command=command, timeout_s=_seconds(timeout_minutes))
     request = _request("run_in_sandbox", wish, workspace, key, backend=backend, fresh=fresh)
+    _submit(request, detach=detach, json=json)
+
+
+@app.command("fix")
+def fix(  # noqa: PLR0913  a command's parameters are its options
+    goal: Annotated[str, typer.Argument(help="What shall be true afterwards, in words.")],
+    tests: Annotated[
+        str | None,
+        typer.Option(
+            "--tests",
+            metavar="COMMAND",
+            help="The tests that shall pass; default: all.",
+        ),
+    ] = None,
+    edit: Annotated[
+        str | None,
+        typer.Option("--command", metavar="COMMAND", help="What edits the files; needs no model."),
+    ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option("--engine", help="Default: command when --command is given, else yours."),
+    ] = None,
+    attempts: Annotated[
+        int, typer.Option("--attempts", metavar="N", help="Candidates made at once; default: 1.")
+    ] = 1,
+    max_usd: Annotated[
+        float | None,
+        typer.Option(
+            "--max-usd", metavar="USD", help="Most that models may cost; default: your fix.max_usd."
+        ),
+    ] = None,
+    timeout_minutes: Timeout = None,
+    workspace: Workspace = None,
+    key: Key = None,
+    backend: Backend = AUTO,
+    *,
+    fresh: Fresh = False,
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Let a subagent make tests pass on a copy of the working tree. Exit code 0: there is a patch.
+
+    The patch is judged in a fresh sandbox; `apply` brings it into the working tree.
+    """
+    wish = Wish(
+        kind=Kind.FIX,
+        command=tests,
+        timeout_s=_seconds(timeout_minutes),
+        fix=FixWish(
+            goal=goal, engine=engine, edit_command=edit, attempts=attempts, max_usd=max_usd
+        ),
+    )
+    request = _request("fix_in_sandbox", wish, workspace, key, backend=backend, fresh=fresh)
     _submit(request, detach=detach, json=json)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.job import JobSpec
@@ -53,7 +53,7 @@ class Packer:
             InvalidArgument, BadConfig: from the plan.
         """
         snapshot = self._snapshots.take(origin)
-        plan = self._planner.plan(snapshot, request.wish)
+        plan = self._planner.plan(snapshot, replace(request.wish, folder=origin.folder))
         return JobSpec(
             id=self._clock.new_job_id(),
             agent=request.agent,
@@ -68,6 +68,8 @@ class Packer:
             created_at=self._clock.now(),
             key=request.key,
             passed_over=passed_over,
+            folder=plan.folder,
+            fix=plan.fix,
         )
 
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_cloud_agents.delegation.admit import admit, scoped_key
+from mcp_cloud_agents.delegation.apply import Applier
 from mcp_cloud_agents.delegation.collect import collect
 from mcp_cloud_agents.delegation.elsewhere import Elsewhere
 from mcp_cloud_agents.delegation.observe import observe
@@ -29,11 +30,14 @@ from mcp_cloud_agents.domain.errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from mcp_cloud_agents.delegation.apply import ApplyOrder
     from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.delegation.request import JobView, Request
+    from mcp_cloud_agents.domain.applied import Applied
     from mcp_cloud_agents.domain.job import JobId, Origin
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.ports.backend import Backend, Bytes, Watch
+    from mcp_cloud_agents.ports.patches import Patches
     from mcp_cloud_agents.ports.records import Record, Records
 
 T = TypeVar("T")
@@ -48,8 +52,11 @@ async def _nobody(_: JobStatus) -> None:
 class JobRunner:
     """Runs subagents on snapshots. The one way to run a job: tools, commands, patterns call it."""
 
-    def __init__(self, *, places: Places, records: Records, roots: Sequence[str]) -> None:
+    def __init__(
+        self, *, places: Places, records: Records, patches: Patches, roots: Sequence[str]
+    ) -> None:
         self._places = places
+        self._applier = Applier(patches)
         self._submitter = Submitter(records, places)
         self._elsewhere = Elsewhere(places)
         self._records = records
@@ -67,8 +74,7 @@ class JobRunner:
         """
         validate(request)
         candidates = self._places.candidates(request.backend)
-        origin = await self._locate(request.workspace)
-        admit(origin, self._roots)
+        origin = await self._admitted(request.workspace)
         request = replace(request, key=scoped_key(request.key, origin))
         if (record := await self._submitter.repeated(request.key)) is not None:
             return await self._view(record, _REPEATED)
@@ -134,6 +140,19 @@ class JobRunner:
         await self._places.of(record.backend).backend.cancel(job_id)
         return await self._view(record)
 
+    async def cancel_all(self, job_ids: Sequence[JobId]) -> tuple[JobView, ...]:
+        """Ask jobs to end, many with one call where the place knows one, and look at each.
+
+        Raises:
+            UnknownJob, JobCorrupt: of one of them; nothing was asked.
+            BackendFailed: some may have been asked; calling again is safe.
+        """
+        records = [await self._record(job_id) for job_id in job_ids]
+        for name in dict.fromkeys(record.backend for record in records):
+            there = [record.spec.id for record in records if record.backend == name]
+            await self._places.of(name).backend.cancel_many(there)
+        return tuple([await self._view(record) for record in records])
+
     async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
         """Raw bytes of a job's log. Raises UnknownJob."""
         return await (await self._backend_of(job_id)).log(job_id, offset=offset, limit=limit)
@@ -142,6 +161,17 @@ class JobRunner:
         """Raw bytes of an artifact. Raises UnknownJob, UnknownArtifact."""
         backend = await self._backend_of(job_id)
         return await backend.artifact(job_id, name, offset=offset, limit=limit)
+
+    async def apply(self, order: ApplyOrder) -> Applied:
+        """Check or apply the patch of a job. Raises AgentsError; nothing was changed then."""
+        record = await self._record(order.job_id)
+        target = await self._admitted(order.workspace)
+        backend = self._places.of(record.backend).backend
+        return await self._applier.apply(order, record, backend, target)
+
+    async def undo(self, job_id: JobId, workspace: str) -> Applied:
+        """Take a job's last apply out of a worktree again. Raises NothingToUndo, PatchConflict."""
+        return await self._applier.undo(job_id, await self._admitted(workspace))
 
     @asynccontextmanager
     async def watch(self, job_id: JobId) -> AsyncGenerator[Watch]:
@@ -162,6 +192,11 @@ class JobRunner:
     async def _locate(self, workspace: str) -> Origin:
         locate = partial(self._places.first.packer.locate, workspace)
         return await anyio.to_thread.run_sync(locate, limiter=self._reading)
+
+    async def _admitted(self, workspace: str) -> Origin:
+        origin = await self._locate(workspace)
+        admit(origin, self._roots)
+        return origin
 
     async def _view(self, record: Record, note: str = "") -> JobView:
         return await collect(self._places.of(record.backend).backend, record, note=note)

@@ -11,8 +11,8 @@ from mcp_cloud_agents.domain.result import Cause, CauseKind
 _MAX_EXCERPT = 20
 _HEAD_CHARS = 65_536
 _PATH_HINT = (
-    "Check the path: the command runs at the top of the tree, and only files of the tree and of "
-    "its environment are there."
+    "Check the path: the command starts in the folder of workspace, and only files of the tree "
+    "and of its environment are there."
 )
 _PROGRAM = r"[\w@./+-]{1,100}"
 

@@ -8,6 +8,15 @@ AgentsError
 │   ├── RefusedFiles           files that may not be sent: they look like secrets, or are too large
 │   ├── UnreadableTree         git cannot read a path of the tree
 │   ├── UnknownJob · UnknownArtifact
+│   ├── NoPatch                the job has no patch: it is not done, or changed nothing
+│   ├── PatchDamaged           bytes, trees and paths of a patch do not fit together or are not safe
+│   ├── PatchConflict          the worktree has changed in the same places; nothing was written
+│   ├── ProtectedPaths         tools obey what a patch changes: a person has to agree
+│   ├── WrongWorktree          the patch is of another worktree, or of another repository
+│   ├── BaseMissing            the snapshot that a patch was made on is not on this machine any more
+│   ├── BranchUnusable         a branch exists, its name is none, or it cannot hold the patch
+│   ├── NothingToUndo          the job was not applied here, or what is needed was cleaned up
+│   ├── ModelUnusable          a model's price is unknown, or its key is not there
 │   └── BadConfig              a configuration file is wrong
 ├── IsolationUnavailable   the sandbox that was asked for does not start here
 ├── StateUnusable          the state folder cannot be written, or a newer version wrote it
@@ -70,18 +79,22 @@ class WorkspaceNotAllowed(BadRequest):
     code = "workspace_not_allowed"
 
 
-class RefusedFiles(BadRequest):
-    """Untracked files look like secrets or are too large to send.
+class BadPaths(BadRequest):
+    """Some paths are the reason.
 
     Attributes:
-        paths: the files, relative to the top of the worktree, each with its reason.
+        paths: relative to the top of the worktree, each with its reason.
     """
-
-    code = "refused_files"
 
     def __init__(self, message: str, *, hint: str, paths: tuple[tuple[str, str], ...]) -> None:
         super().__init__(message, hint=hint)
         self.paths = paths
+
+
+class RefusedFiles(BadPaths):
+    """Untracked files look like secrets or are too large to send."""
+
+    code = "refused_files"
 
 
 class UnreadableTree(BadRequest):
@@ -100,6 +113,60 @@ class UnknownArtifact(BadRequest):
     """The job has no artifact of this name."""
 
     code = "unknown_artifact"
+
+
+class NoPatch(BadRequest):
+    """The job has no patch: it is not done, it failed, or it changed nothing."""
+
+    code = "no_patch"
+
+
+class PatchDamaged(BadPaths):
+    """Bytes, trees and paths of a patch do not fit together, or a path is not safe."""
+
+    code = "patch_damaged"
+
+
+class PatchConflict(BadPaths):
+    """The worktree has changed in the same places; nothing was written."""
+
+    code = "patch_conflict"
+
+
+class ProtectedPaths(BadPaths):
+    """Tools obey some of the paths that a patch changes: a person has to agree."""
+
+    code = "protected_paths"
+
+
+class WrongWorktree(BadRequest):
+    """The patch is of another worktree, or of another repository."""
+
+    code = "wrong_worktree"
+
+
+class BaseMissing(BadRequest):
+    """The snapshot that a patch was made on is not on this machine any more."""
+
+    code = "base_missing"
+
+
+class BranchUnusable(BadPaths):
+    """A branch exists already, its name is none, or it cannot hold the patch as it is."""
+
+    code = "branch_unusable"
+
+
+class NothingToUndo(BadRequest):
+    """The job was not applied to this worktree, or what is needed was cleaned up."""
+
+    code = "nothing_to_undo"
+
+
+class ModelUnusable(BadRequest):
+    """A model cannot be asked: its price is unknown, its key missing, its program not installed."""
+
+    code = "model_unusable"
 
 
 class BadConfig(BadRequest):

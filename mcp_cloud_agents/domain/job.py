@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
+from mcp_cloud_agents.domain.fix import FixOrder
 from mcp_cloud_agents.domain.sandbox import IsolationLevel, Limits
 from mcp_cloud_agents.domain.setup import SetupPlan
 
 JobId = NewType("JobId", str)
-SPEC_VERSION = 1
+SPEC_VERSION = 2
+"""2: `folder`, and that of the set-up. A specification of version 1 starts at the top."""
 
 
 class JobState(StrEnum):
@@ -52,10 +54,11 @@ def next_states(state: JobState) -> frozenset[JobState]:
 
 
 class Kind(StrEnum):
-    """What the worker does with the command: read test reports, or only run it."""
+    """What the worker does with the command: read test reports, only run it, or make it pass."""
 
     TESTS = "tests"
     COMMAND = "command"
+    FIX = "fix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,8 @@ class Origin:
     branch: str | None
     dirty: bool
     """Whether the tree differs from HEAD."""
+    folder: str = ""
+    """Where below the top it was asked for, `/` between the parts; empty: at the top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +107,7 @@ class JobSpec:
     kind: Kind
     snapshot: Snapshot
     command: str
-    """A shell command line, run by `sh -c` at the top of the tree."""
+    """A shell command line, run by `sh -c` in `folder`."""
     runner: str | None
     """Which test runner's reports to read; None for plain commands."""
     setup: SetupPlan
@@ -116,4 +121,24 @@ class JobSpec:
     """The idempotency key it was asked for under."""
     passed_over: tuple[str, ...] = ()
     """Places where it would rather have run, each with what was wrong there."""
+    folder: str = ""
+    """Where below the top of the tree the command starts; empty: at the top."""
+    fix: FixOrder | None = None
+    """What a job of kind `fix` is asked for besides."""
     version: int = SPEC_VERSION
+
+    def __post_init__(self) -> None:
+        """Check what is joined to paths, wherever the specification was read from.
+
+        Raises:
+            ValueError: a folder is not inside the tree.
+        """
+        for folder in (self.folder, self.setup.folder):
+            if not is_inside(folder):
+                raise ValueError(f"no folder of the tree: {folder[:200]!r}")
+
+
+def is_inside(folder: str) -> bool:
+    """Whether this names a folder of a tree in the plain way: `a/b`, or nothing for the top."""
+    plain = not any(part in ("", ".", "..") for part in folder.split("/"))
+    return not folder or (plain and "\0" not in folder)

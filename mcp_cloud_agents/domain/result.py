@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mcp_cloud_agents.domain.fix import FixReport
 from mcp_cloud_agents.domain.job import JobId, JobState
 from mcp_cloud_agents.domain.patch import Patch
 from mcp_cloud_agents.domain.sandbox import IsolationRecord
@@ -36,6 +37,8 @@ class CauseKind(StrEnum):
     """A job that this one waited for failed."""
     NOT_PLACED = "not_placed"
     """It waited for a machine until the queue gave up."""
+    MODEL_UNUSABLE = "model_unusable"
+    """A fix could ask no model: a key or a price is missing."""
     INTERNAL = "internal"
 
 
@@ -203,4 +206,6 @@ class JobResult:
     """How the environment was had: `none`, `cached`, `built`."""
     peak_memory_mib: int | None = None
     notes: tuple[str, ...] = ()
+    fix: FixReport | None = None
+    """How a job of kind `fix` ended."""
     version: int = RESULT_VERSION

@@ -8,6 +8,8 @@ from enum import StrEnum
 JOB_UID = 62_000
 """Host user of sandboxed commands when the server is root; in systemd's dynamic range, so that no
 account of a person has it and it owns nothing else."""
+TREE = "/workspace"
+"""Where commands find the job's tree."""
 
 
 class IsolationLevel(StrEnum):
@@ -32,7 +34,7 @@ class Network(StrEnum):
     """What a confined command can reach."""
 
     NONE = "none"
-    """Its own loopback and nothing else."""
+    """Its own loopback and nothing else; not even that where the probe says so."""
     HOST = "host"
     """The host's network: the set-up phase only."""
 
@@ -75,9 +77,14 @@ class Confinement:
     """Added to the fixed base environment."""
     path: tuple[str, ...] = ()
     """Folders put before the system's in PATH."""
-    cwd: str = "/workspace"
+    cwd: str = TREE
     tmpfs: tuple[str, ...] = ()
     """Further paths inside that get a private tmpfs (their mount points must exist)."""
+
+
+def inside_tree(folder: str) -> str:
+    """The path inside of a folder of the job's tree; empty: of its top."""
+    return f"{TREE}/{folder}" if folder else TREE
 
 
 class Enforcement(StrEnum):
@@ -100,6 +107,8 @@ class IsolationRecord:
     """None when no set-up ran for this job (nothing to do, or cached)."""
     limits: tuple[tuple[str, Enforcement], ...] = ()
     notes: tuple[str, ...] = field(default=())
+    loopback: bool = True
+    """Whether the run phase has localhost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +126,5 @@ class Probe:
     remedy: str = ""
     notes: tuple[str, ...] = ()
     """What a person should know of this isolation; part of every result."""
+    loopback: bool = True
+    """Whether a command without network has localhost."""

@@ -22,7 +22,7 @@ class Toolchain:
 class SetupPlan:
     """The set-up of one environment.
 
-    The commands run in order by `sh -c` at the top of a throw-away copy of the tree, with network,
+    The commands run in order by `sh -c` in `folder` of a throw-away copy of the tree, with network,
     with `/env` writable. What they leave in `/env` is the environment; it is read-only afterwards.
     """
 
@@ -30,8 +30,10 @@ class SetupPlan:
     """Empty: the job needs no environment of its own."""
     key: str = ""
     """sha256 over repository, image, commands and inputs; names the cached environment."""
+    folder: str = ""
+    """Where below the top of the tree the commands start; empty: at the top."""
     inputs: tuple[str, ...] = ()
-    """Paths in the tree whose content is part of the key."""
+    """Paths below `folder` whose content is part of the key."""
     toolchains: tuple[Toolchain, ...] = ()
     path: tuple[str, ...] = ()
     """Folders of the environment put before the system's in PATH (e.g. `/env/venv/bin`)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from mcp_cloud_agents.domain.job import JobId, JobSpec
@@ -108,4 +109,8 @@ class Backend(Protocol):
 
     async def cancel(self, job_id: JobId) -> None:
         """Ask the job to end. Durable; returns at once; does nothing to a job that is done."""
+        ...
+
+    async def cancel_many(self, job_ids: Sequence[JobId]) -> None:
+        """The same for many jobs, with as few calls as the place allows."""
         ...

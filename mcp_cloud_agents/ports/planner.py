@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mcp_cloud_agents.domain.fix import FixOrder
+from mcp_cloud_agents.domain.fix_policy import FixWish
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.domain.sandbox import Limits
 from mcp_cloud_agents.domain.setup import SetupPlan
@@ -24,7 +26,12 @@ class Wish:
     command: str | None
     """None: the tests of the tree, as they are usually run; a plain command is always given."""
     paths: tuple[str, ...] = ()
+    """Tests, relative to `folder` or to the top of the tree."""
     timeout_s: int | None = None
+    folder: str = ""
+    """Where below the top of the tree it was asked for; empty: at the top."""
+    fix: FixWish | None = None
+    """With kind `fix`, and with that only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,10 @@ class Plan:
     """Which test runner's reports to read; None for a plain command, and for that only."""
     setup: SetupPlan
     limits: Limits
+    folder: str = ""
+    """Where below the top of the tree the command starts; empty: at the top."""
+    fix: FixOrder | None = None
+    """With kind `fix`, and with that only."""
 
 
 class Planner(Protocol):
@@ -52,8 +63,12 @@ class Planner(Protocol):
         What the caller said goes before the repository's configuration, and that before what is
         found out; but the repository may tighten every limit, and widen none.
 
+        The caller's command starts in the caller's folder, the repository's own at the top; what
+        is found out, in the nearest folder from the caller's upwards that tells it.
+
         Raises:
-            InvalidArgument: no test command was given and none can be found.
+            InvalidArgument: no test command was given and none can be found, or nothing of the
+                caller's folder is in the snapshot; a fix has no engine, or would cost too much.
             BadConfig: the repository's own configuration is wrong.
             BackendFailed: the snapshot is gone.
         """

@@ -44,11 +44,16 @@ class Confined(Protocol):
 
 
 class Sandbox(Protocol):
-    """Starts commands under a confinement. Used from one thread only, the process's main thread."""
+    """Starts commands under a confinement, each from a thread that outlives the command."""
 
     @property
     def level(self) -> IsolationLevel:
         """The isolation this driver gives when it works."""
+        ...
+
+    @property
+    def parallel(self) -> bool:
+        """Whether several commands may run at once, started by this process or by others."""
         ...
 
     def probe(self) -> Probe:

@@ -17,7 +17,7 @@ class Snapshots(Protocol):
     """
 
     def locate(self, workspace: str) -> Origin:
-        """Find the worktree that holds `workspace` and what HEAD is there.
+        """Find the worktree that holds `workspace`, where in it that is, and what HEAD is there.
 
         Raises:
             NotAWorktree: no git repository, or a bare one, or the path does not exist.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed, BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from mcp_cloud_agents.domain.job import JobId, JobSpec
@@ -176,6 +176,10 @@ class BreakerBackend:
     async def cancel(self, job_id: JobId) -> None:
         """See the port."""
         await self._backend.cancel(job_id)
+
+    async def cancel_many(self, job_ids: Sequence[JobId]) -> None:
+        """See the port."""
+        await self._backend.cancel_many(job_ids)
 
     def _admit(self) -> None:
         if (why := self._breaker.refusal()) is not None:

@@ -99,6 +99,53 @@ class ArtifactView(_Shape):
     sha256: str
 
 
+class EvidenceView(_Shape):
+    """What was run on the offered change in a fresh sandbox, and what came of it."""
+
+    ran: list[str] = []
+    why: list[str] = Field(default=[], description="What keeps it from 'verified'.")
+    mended: list[str] = []
+    regressions: list[str] = []
+    put_back: list[str] = Field(
+        default=[], description="Protected files that it changed; they were put back."
+    )
+    suspicious: list[str] = []
+
+
+class CandidateView(_Shape):
+    """One candidate of a fix."""
+
+    number: int
+    engine: str
+    model: str | None = None
+    stopped: str
+    label: str | None = None
+    rejected: bool | None = None
+    why: list[str] = []
+    message: str | None = None
+    files: int
+    insertions: int
+    deletions: int
+    spent_usd: str
+    model_requests: int
+
+
+class FixView(_Shape):
+    """How a fix ended."""
+
+    outcome: str = Field(description="patch, no_patch, nothing_to_fix or cannot_judge")
+    label: str | None = Field(default=None, description="verified, likely or unverified")
+    chosen: int | None = None
+    failing: list[str] = Field(default=[], description="Tests that failed twice before the change.")
+    flaky: list[str] = []
+    problem: str | None = None
+    evidence: EvidenceView | None = None
+    choice: list[str] = Field(default=[], description="How the arbiter chose.")
+    candidates: list[CandidateView] = []
+    spent_usd: str
+    model_requests: int
+
+
 class JobAnswer(Answer):
     """The result envelope of every tool that is about one job."""
 
@@ -112,6 +159,7 @@ class JobAnswer(Answer):
     )
     verdict: str | None = Field(default=None, description="passed, failed, incomplete or none")
     tests: dict[str, Any] | None = None
+    fix: FixView | None = None
     command: str | None = None
     exit_code: int | None = None
     environment: str | None = None
@@ -176,3 +224,37 @@ class ArtifactAnswer(Answer):
     size: int | None = None
     encoding: str | None = Field(default=None, description="utf-8 or base64")
     content: str | None = None
+
+
+class ChangedPathView(_Shape):
+    """A path that changes."""
+
+    path: str
+    how: str = Field(description="added, modified or deleted")
+    insertions: int
+    deletions: int
+
+
+class ApplyAnswer(Answer):
+    """What applying a patch changed, or would change."""
+
+    job_id: str | None = None
+    mode: str | None = None
+    applies: bool | None = Field(
+        default=None, description="Whether it applies as it is: no conflict, nothing protected."
+    )
+    changed: bool | None = Field(default=None, description="Whether this call wrote something.")
+    workspace: str | None = None
+    files: int | None = None
+    insertions: int | None = None
+    deletions: int | None = None
+    paths: list[ChangedPathView] = []
+    conflicts: list[str] = Field(default=[], description="Paths that are in its way, with why.")
+    protected: list[str] = Field(
+        default=[], description="Changed paths that tools obey: a person has to agree."
+    )
+    branch: str | None = None
+    commit: str | None = None
+    undo: str | None = Field(default=None, description="The command that takes it out again.")
+    patch_uri: str | None = None
+    notes: list[str] = []

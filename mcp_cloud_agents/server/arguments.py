@@ -15,7 +15,10 @@ MAX_WAIT_S = 50.0
 JobIdArgument = Annotated[str, Field(description="The job_id that a submit tool answered with.")]
 Workspace = Annotated[
     str | None,
-    Field(description="Absolute path in the git worktree to send; default: where the server runs."),
+    Field(
+        description="Absolute path in the git worktree to send; commands start there. "
+        "Default: where the server runs."
+    ),
 ]
 Backend = Annotated[
     str,

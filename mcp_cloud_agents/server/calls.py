@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from mcp.types import CallToolResult, ResourceLink, TextContent
 
-from mcp_cloud_agents.domain.errors import AgentsError, RefusedFiles
+from mcp_cloud_agents.domain.errors import AgentsError, BadPaths
 from mcp_cloud_agents.server.answers import Answer, Problem
 from mcp_cloud_agents.server.room import cut, within
 
@@ -45,7 +45,7 @@ def result_of(answer: Answer, links: list[ResourceLink] | None = None) -> CallTo
 def problem_of(exc: AgentsError) -> Problem:
     """An error of ours as data."""
     paths: list[str] | None = None
-    if isinstance(exc, RefusedFiles):
+    if isinstance(exc, BadPaths):
         told = [f"{cut(path, 500)}: {cut(reason, 200)}" for path, reason in exc.paths]
         paths = within(told[:_MAX_PATHS], _PATHS_CHARS)
         if left_out := len(told) - len(paths):

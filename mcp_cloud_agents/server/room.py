@@ -76,6 +76,11 @@ _MOST = {
     "tree warnings": 5,
     "notes": 5,
     "artifacts": 10,
+    "candidates": 8,
+    "arbiter's steps": 8,
+    "put-back paths": 10,
+    "suspicious lines": 10,
+    "mended tests": 20,
     "sensitive paths": 15,
     "refused paths": 15,
     "changed paths": 15,
@@ -86,11 +91,17 @@ _MOST = {
 
 def _lists(answer: JobAnswer) -> dict[str, list[Any]]:
     isolation, tree, patch, error = answer.isolation, answer.tree, answer.patch, answer.error
+    evidence = answer.fix.evidence if answer.fix else None
     found: dict[str, list[Any] | None] = {
         "isolation notes": isolation.notes if isolation else None,
         "tree warnings": tree.warnings if tree else None,
         "notes": answer.notes,
         "artifacts": answer.artifacts,
+        "candidates": answer.fix.candidates if answer.fix else None,
+        "arbiter's steps": answer.fix.choice if answer.fix else None,
+        "put-back paths": evidence.put_back if evidence else None,
+        "suspicious lines": evidence.suspicious if evidence else None,
+        "mended tests": evidence.mended if evidence else None,
         "sensitive paths": patch.sensitive if patch else None,
         "refused paths": patch.refused if patch else None,
         "changed paths": patch.paths if patch else None,

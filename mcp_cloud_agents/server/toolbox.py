@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.server.resources import add_resources
 from mcp_cloud_agents.server.tools import (
+    apply_patch,
     cancel_job,
+    fix_in_sandbox,
     get_artifact,
     get_job,
     list_jobs,
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 
 _TOOLS = (
     run_tests_cloud,
+    fix_in_sandbox,
     run_in_sandbox,
     wait_job,
     get_job,
     list_jobs,
     read_log,
     get_artifact,
+    apply_patch,
     cancel_job,
 )
 

@@ -14,7 +14,6 @@ from mcp_cloud_agents.domain.verdict import compact
 from mcp_cloud_agents.server.answers import (
     MAX_CHARS,
     ArtifactView,
-    Cost,
     IsolationView,
     JobAnswer,
     LogView,
@@ -22,6 +21,7 @@ from mcp_cloud_agents.server.answers import (
     Problem,
     TreeView,
 )
+from mcp_cloud_agents.server.fix_views import evidence_of, fix_view, model_cost, next_of_fix
 from mcp_cloud_agents.server.room import cut, fit, over
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.sandbox import IsolationRecord
     from mcp_cloud_agents.domain.status import JobStatus
 
-_TESTS_CHARS = 4_500
+_TESTS_CHARS, _TESTS_OF_FIX_CHARS = 4_500, 1_500
 _TAIL_CHARS = 2_500
-_LOCAL = Cost(estimate_usd="0", reserved_usd="0", actual_usd="0")
-_PATCH_EVIDENCE = "none yet: the change is what the command left, not judged by tests"
 
 
 def job_answer(view: JobView) -> JobAnswer:
@@ -53,7 +51,7 @@ def job_answer(view: JobView) -> JobAnswer:
         command=cut(spec.command, 300),
         summary=f"{view.note} {summary_of(view)}".strip(),
         next=_next_of(view),
-        cost=_LOCAL if view.backend == "local" else None,
+        cost=model_cost(view) if view.backend == "local" else None,
         tree=_tree_of(spec.snapshot),
         error=_problem_of(status.cause, status.state) if bad else None,
     )
@@ -87,6 +85,8 @@ def links_of(view: JobView) -> list[ResourceLink]:
 def summary_of(view: JobView) -> str:
     """One sentence on where the job is."""
     status, result = view.status, view.result
+    if result is not None and result.fix is not None:
+        return cut(result.fix.summary, 500)
     if result is not None and result.verdict is not None:
         return cut(result.verdict.summary, 500)
     if status.cause is not None:
@@ -110,10 +110,12 @@ def _next_of(view: JobView) -> str:
         return f'Call wait_job(job_id="{job}", timeout_s=50) until done is true.'
     if view.result is None or view.status.state is not JobState.SUCCEEDED:
         return f'read_log(job_id="{job}") has the details; see error.hint for the way out.'
+    if view.result.fix is not None:
+        return next_of_fix(job, view.result.fix)
     if view.result.verdict is not None and view.result.verdict.failures:
         return f'Mend the failures, then run again; read_log(job_id="{job}", search=…) for more.'
     if view.result.patch is not None:
-        return f'Read the change: get_artifact(job_id="{job}", name="patch.diff").'
+        return f'See what it would change: apply_patch(job_id="{job}", mode="check").'
     return "Nothing more to do for this job."
 
 
@@ -155,17 +157,23 @@ def _add_result(answer: JobAnswer, result: JobResult) -> None:
     answer.notes = [cut(note, 300) for note in result.notes] or None
     answer.artifacts = [_artifact_of(answer.job_id or "", item) for item in result.artifacts]
     if result.patch is not None:
-        answer.patch = _patch_of(answer.job_id or "", result.patch)
+        answer.patch = _patch_of(answer.job_id or "", result, result.patch)
+    if result.fix is not None:
+        answer.fix = fix_view(result.fix)
     if result.verdict is not None:
         answer.verdict = result.verdict.outcome
-        answer.tests = compact(result.verdict, _TESTS_CHARS)
+        answer.tests = compact(result.verdict, _tests_chars(result))
 
 
 def _refit_tests(answer: JobAnswer, view: JobView) -> None:
     """The verdict gives way last: only when everything else is as short as it can be."""
     too_much = over(answer)
     if too_much > 0 and view.result is not None and view.result.verdict is not None:
-        answer.tests = compact(view.result.verdict, _TESTS_CHARS - too_much)
+        answer.tests = compact(view.result.verdict, _tests_chars(view.result) - too_much)
+
+
+def _tests_chars(result: JobResult) -> int:
+    return _TESTS_CHARS if result.fix is None else _TESTS_OF_FIX_CHARS
 
 
 def _isolation_of(record: IsolationRecord) -> IsolationView:
@@ -179,7 +187,7 @@ def _isolation_of(record: IsolationRecord) -> IsolationView:
     )
 
 
-def _patch_of(job_id: str, patch: Patch) -> PatchView:
+def _patch_of(job_id: str, result: JobResult, patch: Patch) -> PatchView:
     return PatchView(
         uri=f"job://{job_id}/patch",
         sha256=patch.sha256,
@@ -187,7 +195,7 @@ def _patch_of(job_id: str, patch: Patch) -> PatchView:
         files=patch.files,
         insertions=patch.insertions,
         deletions=patch.deletions,
-        evidence=_PATCH_EVIDENCE,
+        evidence=evidence_of(result.fix),
         paths=[cut(path, 120) for path in patch.paths],
         refused=[f"{cut(path, 80)}: {cut(reason, 80)}" for path, reason in patch.refused],
         sensitive=[cut(path, 80) for path in patch.sensitive],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcp_cloud_agents.domain.errors import BackendFailed
+from mcp_cloud_agents.snapshots.apply.journal import JOURNAL
 from mcp_cloud_agents.snapshots.tree_snapshots import _key as cache_key
 from mcp_cloud_agents.storage.files import read_whole
 from mcp_cloud_agents.storage.lock import locked
@@ -121,6 +122,7 @@ def _remove(folder: str, name: str) -> bool:
             remove_tree(aside)
             with suppress(FileNotFoundError):  # of some only the lock is left
                 os.rename(path, aside)
+            remove_tree(f"{path}{JOURNAL}")
             os.unlink(lock)
     except BackendFailed:  # a snapshot is being taken
         return False

@@ -17,9 +17,10 @@ from mcp_cloud_agents.snapshots.git import PRIVATE_CONFIG, RAW_ATTRIBUTES, Git, 
 from mcp_cloud_agents.storage.files import read_whole, replace_quickly
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _MEMORY = "memory.json"
+_KEPT = "refs/undo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,18 @@ class PrivateGit:
         """Drop own objects that the alternates have as well."""
         self.git.run("repack", "-a", "-d", "-l", "-q", "--window=0")
         self.git.run("prune-packed", "-q")
+
+    def keep(self, name: str, trees: Sequence[str]) -> None:
+        """Hold on to trees, whatever `tidy` drops; written here, a process less to start."""
+        folder = self._path(f"{_KEPT}/{name}")
+        os.makedirs(folder, exist_ok=True)
+        for number, tree in enumerate(trees):
+            replace_quickly(os.path.join(folder, f"{number}"), f"{tree}\n".encode())
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Let go of them."""
+        for name in names:
+            shutil.rmtree(self._path(f"{_KEPT}/{name}"), ignore_errors=True)
 
     @property
     def _marker(self) -> str:

@@ -51,6 +51,8 @@ class ScreenRules:
     max_total_mib: int = 500
     allow: tuple[str, ...] = ()
     """Glob patterns, matched with the whole path and with the file's name."""
+    leave_out: bool = False
+    """Leave such files out of the snapshot, which stays on this machine, instead of refusing."""
 
 
 def secret_kind(path: bytes) -> str | None:
@@ -61,8 +63,8 @@ def secret_kind(path: bytes) -> str | None:
     return _REASONS[found.lastgroup or "key"]
 
 
-def screen(untracked: Mapping[bytes, int], rules: ScreenRules) -> None:
-    """Refuse untracked files by name and size.
+def screen(untracked: Mapping[bytes, int], rules: ScreenRules) -> set[bytes]:
+    """Refuse untracked files by name and size, or say which are left out.
 
     Args:
         untracked: path relative to the top of the worktree, and size in bytes.
@@ -80,8 +82,9 @@ def screen(untracked: Mapping[bytes, int], rules: ScreenRules) -> None:
         largest = sorted(judged, key=lambda path: -judged[path])[:_SHOWN]
         total = f"part of {_mib(sum(judged.values()))} MiB, more than {rules.max_total_mib} MiB"
         refused = {path: f"{_mib(judged[path])} MiB, {total} in all" for path in largest}
-    if refused:
+    if refused and not rules.leave_out:
         raise _refusal({render(path): refused[path] for path in sorted(refused)})
+    return set(refused)
 
 
 def _allowed(path: bytes, patterns: tuple[str, ...]) -> bool:

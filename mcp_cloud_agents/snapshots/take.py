@@ -143,11 +143,11 @@ class _Update:
             if look.kind in (OnDisk.FILE, OnDisk.LINK) or path in linked
         }
         untracked = {p: s for p, s in present.items() if p not in self._theirs}
-        screen({path: look.size for path, look in untracked.items()}, self._rules)
-        add = {p: s for p, s in present.items() if p in wanted}
+        hidden = screen({path: look.size for path, look in untracked.items()}, self._rules)
+        add = {p: s for p, s in present.items() if p in wanted and p not in hidden}
         add.update((path, Seen(OnDisk.FOLDER)) for path in nested)
         return _Plan(
-            remove=(gone | dropped | (seen.keys() - present.keys())) & self._ours.keys(),
+            remove=(gone | dropped | hidden | (seen.keys() - present.keys())) & self._ours.keys(),
             seed={path: self._theirs[path] for path in self._seeds(present)},
             add=add,
             untracked=untracked,

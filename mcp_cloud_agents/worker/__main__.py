@@ -1,5 +1,7 @@
 """The worker's process: `python -m mcp_cloud_agents.worker JOB_FOLDER READY_FD`, for one job.
 
+A third word is a pipe with the keys of its models (`fix.keys`).
+
 The first stage forks and exits, so that the worker is nobody's child: it outlives the server, the
 client and the terminal. What it does then is in `claim`, then in `supervise`. With `--spare DOOR_FD
 JOB_UID SERVER_PID` it first waits for the job, see `spare`.
@@ -21,9 +23,10 @@ def main() -> None:
         from mcp_cloud_agents.worker.spare import wait_for_order
 
         order = wait_for_order(int(sys.argv[2]), int(sys.argv[3]) if sys.argv[3] else None)
-        folder, ready = order.folder, order.ready
+        folder, ready, handed = order.folder, order.ready, order.keys
     else:
         order, folder, ready = None, sys.argv[1], int(sys.argv[2])
+        handed = int(sys.argv[3]) if len(sys.argv) > 3 else None
     from mcp_cloud_agents.worker.claim import claim  # after the fork: the parent waits
 
     claimed = claim(folder, ready)
@@ -31,7 +34,8 @@ def main() -> None:
 
     gc.freeze()
     gc.enable()
-    supervise(claimed, order.sandboxes_for(claimed.host.owner) if order else None)
+    sandboxes = order.sandboxes_for(claimed.host.owner) if order else None
+    supervise(claimed, sandboxes, handed)
 
 
 if __name__ == "__main__":

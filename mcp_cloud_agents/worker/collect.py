@@ -11,23 +11,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed
+from mcp_cloud_agents.domain.job import Snapshot
 from mcp_cloud_agents.domain.patch import Patch, refusal, steers_tools
 from mcp_cloud_agents.domain.rendering import render
 from mcp_cloud_agents.domain.result import CauseKind
 from mcp_cloud_agents.snapshots.listing import Disk, OnDisk, Seen, fields, joined, stale
 from mcp_cloud_agents.storage.files import write_all
-from mcp_cloud_agents.worker.boxed_git import GitStopped
+from mcp_cloud_agents.worker.boxed_git import BoxedGit, GitStopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mcp_cloud_agents.domain.job import Snapshot
-    from mcp_cloud_agents.worker.boxed_git import BoxedGit
 
+Refuse = Callable[[str], str | None]
 MAX_CHANGED_BYTES = 512 << 20
 MAX_CHANGED_FILES = 100_000
 _MAX_PATHS = 200
@@ -76,6 +77,8 @@ class CollectedPatch:
     notes: tuple[str, ...] = ()
     cancelled: bool = False
     """Whether there is no patch because the job was cancelled."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """What was left out of the patch, or of none, each with its reason; at most 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +102,25 @@ class _Taken:
     refused: dict[bytes, str] = field(default_factory=dict[bytes, str])
 
 
-def collect_patch(git: BoxedGit, snapshot: Snapshot, folder: str) -> CollectedPatch:
+def collect_patch(
+    git: BoxedGit, snapshot: Snapshot, folder: str, refuse: Refuse | None = None
+) -> CollectedPatch:
     """What the job changed in its workspace, compared with the snapshot it was restored from.
 
     Args:
         git: the git that restored the workspace. The job's command has ended.
         snapshot: what was restored.
         folder: where to write `patch.diff`.
+        refuse: why a path may not be changed besides, or None; such paths stay as in the snapshot.
     """
     try:
         os.chmod(git.workspace, 0o700, follow_symlinks=True)  # a job may take it from itself
         said, odd = _list(git)
         taken = _choose(git, odd)
-        if not (taken.remove or taken.add or taken.refused):
+        # Who refuses paths collects again and again: the index is of the last time, not the base.
+        if refuse is None and not (taken.remove or taken.add or taken.refused):
             return CollectedPatch(patch=None, notes=_unread(said))
-        return _make(git, snapshot, folder, taken, _unread(said))
+        return _Making(git, snapshot, folder, refuse or _nothing).make(taken, _unread(said))
     except (AgentsError, OSError, ValueError, RecursionError, MemoryError) as exc:
         why = exc.message if isinstance(exc, AgentsError) else str(exc)
         cancelled = isinstance(exc, GitStopped) and exc.kind is CauseKind.CANCELLED
@@ -171,25 +178,40 @@ def _refusal_on_disk(path: bytes, seen: Seen) -> str | None:
     return refusal("100644", path)
 
 
-def _make(
-    git: BoxedGit, snapshot: Snapshot, folder: str, taken: _Taken, notes: tuple[str, ...]
-) -> CollectedPatch:
-    refused, restore = dict(taken.refused), list[bytes]()
-    git.give("remove", joined(taken.remove))
-    git.give("add", joined(taken.add))
-    changes = _tree(git, snapshot, restore)
-    if bad := _refused(git, changes):
-        refused.update(bad)
-        restore = [b"%s %s\t%s" % (c.old_mode, c.old, c.path) for c in changes if c.path in bad]
-        git.give("remove", b"")
-        git.give("add", b"")
-        changes = _tree(git, snapshot, restore)
-        if _refused(git, changes):
-            raise BackendFailed("refused paths could not be left out.", hint="Look at the tree.")
-    left_out = tuple(sorted((render(path), why) for path, why in refused.items()))[:_MAX_PATHS]
-    if not changes:
-        return CollectedPatch(patch=None, notes=(*notes, *_left_out(left_out)))
-    return CollectedPatch(patch=_patch(git, snapshot, folder, changes, left_out), notes=notes)
+def _nothing(path: str) -> None:
+    """Refuse none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """From what may be taken to the patch."""
+
+    git: BoxedGit
+    snapshot: Snapshot
+    folder: str
+    refuse: Refuse
+
+    def make(self, taken: _Taken, notes: tuple[str, ...]) -> CollectedPatch:
+        """The patch without what is refused, which stays as it was in the snapshot."""
+        git, refused = self.git, dict(taken.refused)
+        git.give("remove", joined(taken.remove))
+        git.give("add", joined(taken.add))
+        changes = _tree(git, self.snapshot, [])
+        if bad := _refused(git, changes, self.refuse):
+            refused.update(bad)
+            restore = [b"%s %s\t%s" % (c.old_mode, c.old, c.path) for c in changes if c.path in bad]
+            git.give("remove", b"")
+            git.give("add", b"")
+            changes = _tree(git, self.snapshot, restore)
+            if _refused(git, changes, self.refuse):
+                why = "refused paths could not be left out."
+                raise BackendFailed(why, hint="Look at the tree.")
+        left_out = tuple(sorted((render(path), why) for path, why in refused.items()))[:_MAX_PATHS]
+        if not changes:
+            notes = (*notes, *_left_out(left_out))
+            return CollectedPatch(patch=None, notes=notes, refused=left_out)
+        patch = _patch(git, self.snapshot, self.folder, changes, left_out)
+        return CollectedPatch(patch=patch, notes=notes, refused=left_out)
 
 
 def _tree(git: BoxedGit, snapshot: Snapshot, restore: list[bytes]) -> list[_Change]:
@@ -209,9 +231,12 @@ def _change(head: bytes, path: bytes) -> _Change:
     return _Change(path, old_mode.lstrip(b"0") or b"0", old, mode.decode(), oid)
 
 
-def _refused(git: BoxedGit, changes: list[_Change]) -> dict[bytes, str]:
+def _refused(git: BoxedGit, changes: list[_Change], refuse: Refuse) -> dict[bytes, str]:
     targets = _blobs(git.take("links"))
-    judged = ((c.path, refusal(c.mode, c.path, targets.get(c.oid, b"/"))) for c in changes)
+    judged = (
+        (c.path, refusal(c.mode, c.path, targets.get(c.oid, b"/")) or refuse(c.path.decode()))
+        for c in changes
+    )
     return {path: why for path, why in judged if why}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.causes import explain
 from mcp_cloud_agents.domain.job import JobState
+from mcp_cloud_agents.domain.localhost import refused_localhost
 from mcp_cloud_agents.domain.result import (
     Cause,
     CauseKind,
@@ -29,6 +30,7 @@ from mcp_cloud_agents.worker.endings import (
     sandbox_died,
     stopped_in_restore,
 )
+from mcp_cloud_agents.worker.fix.keys import resolve
 from mcp_cloud_agents.worker.kept import Kept
 from mcp_cloud_agents.worker.restore import restore
 from mcp_cloud_agents.worker.run import Grace
@@ -36,6 +38,9 @@ from mcp_cloud_agents.worker.setup import Prepared, Site, prepare
 from mcp_cloud_agents.worker.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mcp_cloud_agents.domain.fix import FixOrder
     from mcp_cloud_agents.domain.job import JobSpec
     from mcp_cloud_agents.domain.sandbox import Probe
     from mcp_cloud_agents.ports.desk import Desk
@@ -58,11 +63,14 @@ class Job:
         places: Places,
         desk: Desk,
         shared: SharedEnvironments | None = None,
+        handed: Mapping[str, str] | None = None,
     ) -> None:
         self._spec = spec
         self._places = places
         self._desk = desk
         self._shared = shared
+        self._handed = handed or {}
+        """Variables of the person's environment that hold keys of models, see `fix.keys`."""
         self._timings = Timings()
         self._isolation = IsolationRecord(
             level=spec.isolation, driver="none started", run_network=Network.NONE
@@ -85,6 +93,7 @@ class Job:
             run_network=Network.NONE,
             limits=probe.limits,
             notes=(*probe.notes, *self._spec.setup.notes),
+            loopback=probe.loopback,
         )
         self._desk.enter(JobState.STARTING)
         git = self._git(sandbox, "git", self._places.path("workspace"))
@@ -100,14 +109,10 @@ class Job:
                 self.end(_state_of(prepared.cause.kind), prepared.cause)
                 return
             self._desk.enter(JobState.RUNNING)
-            task = Task(self._spec, self._places, self._desk)
-            try:
-                ran = task.run(sandbox, prepared.env)
-                self._timings = replace(self._timings, run_s=round(ran.duration_s, 3))
-                self._desk.enter(JobState.COLLECTING)
-                self._collect(git, task, ran)
-            finally:
-                task.close()
+            if self._spec.fix is not None:
+                self._fix(self._spec.fix, sandbox, prepared)
+            else:
+                self._run(git, sandbox, prepared)
         finally:
             if prepared.lock is not None:
                 os.close(prepared.lock)
@@ -165,6 +170,33 @@ class Job:
             self._isolation = replace(self._isolation, setup_network=Network.HOST)
         return prepared
 
+    def _run(self, git: BoxedGit, sandbox: Sandbox, prepared: Prepared) -> None:
+        """The work of a job that has one command."""
+        task = Task(self._spec, self._places, self._desk)
+        try:
+            ran = task.run(sandbox, prepared.env)
+            self._timings = replace(self._timings, run_s=round(ran.duration_s, 3))
+            self._desk.enter(JobState.COLLECTING)
+            self._collect(git, task, ran)
+        finally:
+            task.close()
+
+    def _fix(self, order: FixOrder, sandbox: Sandbox, prepared: Prepared) -> None:
+        """The work of a job that makes and judges candidates."""
+        from mcp_cloud_agents.worker.fix.job import FixJob  # other jobs need nothing of it
+
+        started_at = time.monotonic()
+        fix = FixJob(self._spec, order, self._places, self._desk)
+        worked = fix.work(sandbox, prepared.env, resolve(order, self._handed))
+        self._timings = replace(self._timings, run_s=_since(started_at))
+        self._desk.enter(JobState.COLLECTING)
+        cause = fix.cause(worked)
+        state = JobState.SUCCEEDED if cause is None else _state_of(cause.kind)
+        self._desk.say(f"{state}: {cause.message if cause else worked.report.summary}")
+        result = self._result(state, exit_code=worked.exit_code, cause=cause)
+        notes = (*self._spec.setup.notes, *worked.notes, *self._log_notes())
+        self._desk.finish(fix.result(worked, replace(result, notes=notes)), cause)
+
     def _collect(self, git: BoxedGit, task: Task, ran: Ran) -> None:
         """Keep what there is, whatever the end was; then judge."""
         started_at = time.monotonic()
@@ -189,7 +221,13 @@ class Job:
             patch=kept.patch,
             artifacts=kept.artifacts,
             peak_memory_mib=ran.peak_memory_mib,
-            notes=(*self._spec.setup.notes, *task.notes, *kept.notes, *self._log_notes()),
+            notes=(
+                *refused_localhost(self._isolation, _said(task, verdict)),
+                *self._spec.setup.notes,
+                *task.notes,
+                *kept.notes,
+                *self._log_notes(),
+            ),
         )
         self._desk.finish(result, cause)
 
@@ -227,6 +265,15 @@ class Job:
             timings=self._timings,
             environment=self._environment,
         )
+
+
+def _said(task: Task, verdict: Verdict | None) -> Iterator[str]:
+    """What there is to read of a run: the ends of its output, and its failing tests."""
+    yield task.head()
+    yield from task.tail()
+    for failure in verdict.failures if verdict is not None else ():
+        yield failure.test.message
+        yield from failure.test.details
 
 
 def _since(started_at: float) -> float:

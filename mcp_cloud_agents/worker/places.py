@@ -43,6 +43,8 @@ class Places:
     def copy_tool(self, source: str, name: str) -> str:
         """A folder of ours where the jobs' user can read it, wherever we are installed."""
         target = self.path(os.path.join("tools", name))
+        if os.path.isdir(target):  # by an earlier run of the same job
+            return target
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         for folder, _, files in os.walk(self.path("tools")):

@@ -7,10 +7,10 @@ import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.result import Cause, CauseKind
-from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits, Network
+from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits, Network, inside_tree
 from mcp_cloud_agents.ports.sandbox import Sandbox
 from mcp_cloud_agents.storage.environments import EnvironmentFolder, Mark
 from mcp_cloud_agents.storage.files import storage_errors
@@ -156,12 +156,39 @@ def _use(lock: int, plan: SetupPlan, site: Site, how: str) -> Prepared:
     env = site.folder.env(plan.key)
     if how == "cached":
         site.log(f"# environment {plan.key[:12]} is reused ({plan.source})\n".encode())
-    if site.workspace is not None and is_plain_folder(env, GENERATED):
-        _give_generated_files(env, site.workspace, site)
+    if site.workspace is not None:
+        give_generated_files(env, site.workspace, site)
     return Prepared(env=env, how=how, duration_s=0.0, lock=lock)
 
 
-def _give_generated_files(env: str, workspace: str, site: Site) -> None:
+class Following(Protocol):
+    """Of a site, what giving files needs."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Confines the copying."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """Of the job."""
+        ...
+
+    @property
+    def cancelled(self) -> Callable[[], bool]:
+        """Whether it must end."""
+        ...
+
+    @property
+    def log(self) -> Callable[[bytes], None]:
+        """The job's log."""
+        ...
+
+
+def give_generated_files(env: str, workspace: str, site: Following) -> None:
+    """Give a restored workspace what set-up generated in its copy of the tree, if anything."""
+    if not is_plain_folder(env, GENERATED):
+        return
     confinement = Confinement(
         binds=(
             Bind(host=env, inside="/env"),
@@ -241,7 +268,8 @@ def _run(
 ) -> Ran | None:
     """One command; None when an earlier one replaced a folder that would be bound."""
     try:
-        confinement = _confinement(plan, site, build)
+        own = command not in plan.commands
+        confinement = _confinement(plan, site, build, folder="" if own else plan.folder)
     except ValueError:
         return None
 
@@ -258,7 +286,7 @@ def _run(
     return run(site.sandbox, ["/bin/sh", "-c", command], confinement, sink=sink, watch=watch)
 
 
-def _confinement(plan: SetupPlan, site: Site, build: Build) -> Confinement:
+def _confinement(plan: SetupPlan, site: Site, build: Build, *, folder: str) -> Confinement:
     toolchains = [bind for toolchain in plan.toolchains for bind in toolchain.binds]
     return Confinement(
         binds=(
@@ -272,6 +300,7 @@ def _confinement(plan: SetupPlan, site: Site, build: Build) -> Confinement:
         network=Network.HOST,
         env=(*plan.env, *plan.setup_env, *site.env),
         path=search_path(plan),
+        cwd=inside_tree(folder),
     )
 
 

@@ -34,6 +34,8 @@ class Order:
     """Of the job."""
     ready: int
     """Descriptor that is told when its first state is on the disk."""
+    keys: int | None
+    """Descriptor of a pipe with the keys of its models, see `fix.keys`; None: it has none."""
     job_uid: int | None
     sandboxes: Sequence[Sandbox]
 
@@ -54,14 +56,21 @@ def wait_for_order(door: int, job_uid: int | None) -> Order:
         poll = select.poll()
         poll.register(server, select.POLLIN)
         while poll.poll(_IDLE_MS):
-            folder, ready = _received(server)
-            if ready is None:
+            folder, fds = _received(server)
+            if not fds:
                 break
             if _forked():
                 server.close()
                 _write_to(os.path.join(folder, "supervisor.log"))
-                return Order(folder=folder, ready=ready, job_uid=job_uid, sandboxes=sandboxes)
-            os.close(ready)
+                return Order(
+                    folder=folder,
+                    ready=fds[0],
+                    keys=fds[1] if len(fds) > 1 else None,
+                    job_uid=job_uid,
+                    sandboxes=sandboxes,
+                )
+            for fd in fds:  # the keys were not read here
+                os.close(fd)
             end_left_behind()  # what each probe does; the jobs do none
     os._exit(0)
 
@@ -79,10 +88,10 @@ def _warmed_up(job_uid: int | None) -> Sequence[Sandbox]:
     return sandboxes
 
 
-def _received(server: socket.socket) -> tuple[str, int | None]:
-    """A job's folder and the descriptor of who waits for it; None: the server has ended."""
-    path, fds, _, _ = socket.recv_fds(server, _PATH_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
-    return os.fsdecode(path), fds[0] if fds else None
+def _received(server: socket.socket) -> tuple[str, list[int]]:
+    """A job's folder; descriptors of who waits for it and of its keys. None: the server ended."""
+    path, fds, _, _ = socket.recv_fds(server, _PATH_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
+    return os.fsdecode(path), fds
 
 
 def _forked() -> bool:

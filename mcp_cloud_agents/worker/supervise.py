@@ -20,6 +20,7 @@ from mcp_cloud_agents.storage.job_folder import WORKING
 from mcp_cloud_agents.storage.queue import Ticket
 from mcp_cloud_agents.storage.state_folder import StateFolder
 from mcp_cloud_agents.storage.trees import remove_tree
+from mcp_cloud_agents.worker.fix.keys import read_handed
 from mcp_cloud_agents.worker.housekeeping import tidy
 from mcp_cloud_agents.worker.job import Job
 from mcp_cloud_agents.worker.places import Places
@@ -27,7 +28,6 @@ from mcp_cloud_agents.worker.places import Places
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mcp_cloud_agents.domain.job import JobSpec
     from mcp_cloud_agents.ports.sandbox import Sandbox
     from mcp_cloud_agents.storage.folder_desk import FolderDesk
     from mcp_cloud_agents.storage.job_folder import HostPlan, JobFolder
@@ -39,29 +39,31 @@ _SPACE_LOOK_MS, _SPACE_TRIES = 500, 1_200  # ten minutes
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
-def supervise(claim: Claim, sandboxes: Sequence[Sandbox] | None = None) -> None:
-    """Run the job to its end, in the first of `sandboxes` that will do; None: look for them."""
+def supervise(
+    claim: Claim, sandboxes: Sequence[Sandbox] | None = None, handed: int | None = None
+) -> None:
+    """Run the job to its end.
+
+    Args:
+        claim: the job.
+        sandboxes: it runs in the first that will do; None: they are looked for.
+        handed: a pipe with the keys of its models, see `fix.keys`; None: it has none.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder, host = claim.folder, claim.host
     candidates = sandboxes or drivers(job_uid=host.owner)
-    _work(folder, claim.spec, host, claim.desk, candidates)
+    job = Job(claim.spec, _places(folder, host), claim.desk, handed=read_handed(handed))
+    _work(job, claim, candidates)
     _clear(folder)
     claim.desk.close()  # what follows is about other jobs
     tidy(StateFolder(host.state), host)
 
 
-def _work(
-    folder: JobFolder,
-    spec: JobSpec,
-    host: HostPlan,
-    desk: FolderDesk,
-    sandboxes: Sequence[Sandbox],
-) -> None:
-    started_at = time.monotonic()
-    job = Job(spec, _places(folder, host), desk)
-    ticket = None
+def _work(job: Job, claim: Claim, sandboxes: Sequence[Sandbox]) -> None:
+    folder, spec, host, desk = claim.folder, claim.spec, claim.host, claim.desk
+    started_at, ticket = time.monotonic(), None
     try:
         ticket = Ticket(StateFolder(host.state).queue, spec.id)
         if not _my_turn(ticket, host, desk):
@@ -142,6 +144,8 @@ def _kind(exc: AgentsError) -> CauseKind:
             return CauseKind.SANDBOX_START
         case "no_space":
             return CauseKind.DISK
+        case "model_unusable":
+            return CauseKind.MODEL_UNUSABLE
         case _:
             return CauseKind.INTERNAL
 

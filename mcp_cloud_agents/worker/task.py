@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.rendering import render
-from mcp_cloud_agents.domain.sandbox import Bind, Confinement
+from mcp_cloud_agents.domain.sandbox import Bind, Confinement, inside_tree
 from mcp_cloud_agents.runners.detect import runner_named
 from mcp_cloud_agents.runners.progress import ProgressReader
 from mcp_cloud_agents.runners.runner import Inside
@@ -17,8 +17,7 @@ from mcp_cloud_agents.worker.setup import environment_binds, search_path
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import JobSpec
-    from mcp_cloud_agents.domain.result import TestReport
-    from mcp_cloud_agents.ports.desk import Desk
+    from mcp_cloud_agents.domain.result import Progress, TestReport
     from mcp_cloud_agents.ports.sandbox import Sandbox
     from mcp_cloud_agents.worker.places import Places
 
@@ -27,14 +26,40 @@ _EXCERPT_LINES = 20
 _PROGRESS_EVERY_S = 0.25
 
 
-class Task:
-    """One run of the job's command."""
+class Follower(Protocol):
+    """Who follows a run; a desk is one."""
 
-    def __init__(self, spec: JobSpec, places: Places, desk: Desk) -> None:
+    def log(self, data: bytes) -> None:
+        """Output of the command."""
+        ...
+
+    def beat(self, progress: Progress | None) -> None:
+        """Called about every 50 ms; None: no news."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the run must end."""
+        ...
+
+
+class Task:
+    """One run of the job's command.
+
+    Args:
+        spec: what to run, and under which limits.
+        places: where its things are; a fresh report folder is made there.
+        desk: who follows it.
+        workspace: host folder of the tree; empty: the job's.
+    """
+
+    def __init__(
+        self, spec: JobSpec, places: Places, desk: Follower, *, workspace: str = ""
+    ) -> None:
         self._spec = spec
         self._places = places
         self._desk = desk
-        inside = Inside(tree=places.tree)
+        self._workspace = workspace or places.path("workspace")
+        inside = Inside(tree=places.tree, folder=spec.folder)
         self._runner = runner_named(spec.runner, inside) if spec.runner else None
         self._filter = self._runner.log_filter() if self._runner else None
         self._root = places.make_report_folder()
@@ -49,7 +74,7 @@ class Task:
         command, extra_env, tools = self._instrumented()
         confinement = Confinement(
             binds=(
-                Bind(host=self._places.path("workspace"), inside="/workspace", writable=True),
+                Bind(host=self._workspace, inside="/workspace", writable=True),
                 *environment_binds(self._spec.setup, env, uv=self._places.uv),
                 Bind(host=self._places.path("report"), inside="/report", writable=True),
                 *tools,
@@ -57,15 +82,16 @@ class Task:
             limits=self._spec.limits,
             env=(*self._spec.setup.env, *self._spec.setup.run_env, *extra_env),
             path=search_path(self._spec.setup),
+            cwd=inside_tree(self._spec.folder),
             tmpfs=self._spec.setup.tmpfs if env is not None else (),
         )
         watch = Watch(
             timeout_s=self._spec.limits.timeout_s,
-            disk=(self._places.path("workspace"), self._places.path("report")),
+            disk=(self._workspace, self._places.path("report")),
             cancelled=self._desk.cancelled,
             tick=self._tick,
         )
-        self._desk.log(f"$ {self._spec.command}\n".encode())
+        self._desk.log(f"{self._spec.folder}$ {self._spec.command}\n".encode())
         ran = run(sandbox, ("/bin/sh", "-c", command), confinement, sink=self._sink, watch=watch)
         if self._filter is not None:
             self._keep(self._filter.flush())

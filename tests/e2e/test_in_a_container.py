@@ -136,3 +136,29 @@ def test_tests_with_a_set_up_get_a_verdict_with_places_in_the_tree(cloud: Cloud,
     (failure,) = result.verdict.failures
     assert (failure.test.file, failure.test.line) == ("test_it.py", 9)
     assert cloud.store.size(f"environments/{'c' * 64}.tar.zst") is not None
+
+
+def test_tests_that_miss_localhost_are_told_where_they_would_have_it(
+    cloud: Cloud, box: Path
+) -> None:
+    server = (
+        "import socket, unittest\n\n\nclass T(unittest.TestCase):\n    def test_serve(self):\n"
+        "        socket.socket().bind(('127.0.0.1', 0))\n"
+    )
+    job = cloud.job(
+        {"packages/a/test_it.py": server},
+        "pwd; python3 -m unittest",
+        kind=Kind.TESTS,
+        runner="unittest",
+        folder="packages/a",
+        isolation=IsolationLevel.CONTAINER,
+    )
+    code, said = work(cloud, box, job)
+    assert code == 0, said
+    assert "$ pwd; python3 -m unittest\n/workspace/packages/a\n" in whole_log(job)
+    result = result_of(job)
+    assert result.verdict is not None
+    assert result.isolation.loopback is False
+    assert [failure.test.file for failure in result.verdict.failures] == ["packages/a/test_it.py"]
+    assert "not even on localhost" in result.notes[0]
+    assert "backend='local'" in result.notes[0]

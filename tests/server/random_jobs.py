@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from mcp_cloud_agents.delegation.request import JobView
+from mcp_cloud_agents.domain.fix import FixReport
 from mcp_cloud_agents.domain.job import JobId, JobSpec, JobState, Kind, Origin, Snapshot
 from mcp_cloud_agents.domain.patch import Patch
 from mcp_cloud_agents.domain.result import (
@@ -134,11 +135,12 @@ SPECS = st.builds(
     digest=st.just("d"),
     created_at=st.just(1.0),
 )
+NO_FIX: st.SearchStrategy[FixReport | None] = st.none()
 ENDS = st.sampled_from([state for state in JobState if state.done])
 
 
 @st.composite
-def ended_jobs(draw: st.DrawFn) -> JobView:
+def ended_jobs(draw: st.DrawFn, fixes: st.SearchStrategy[FixReport | None] = NO_FIX) -> JobView:
     """Any job that has ended in any way."""
     state = draw(ENDS)
     cause = None if state is JobState.SUCCEEDED else draw(st.none() | CAUSES)
@@ -154,6 +156,7 @@ def ended_jobs(draw: st.DrawFn) -> JobView:
         patch=draw(st.none() | PATCHES),
         artifacts=tuple(draw(st.lists(ARTIFACTS, max_size=30))),
         notes=draw(TEXTS),
+        fix=draw(fixes),
     )
     tail = draw(TEXT).encode() * draw(st.sampled_from([1, 10, 100]))
     return JobView(

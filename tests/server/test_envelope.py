@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from mcp_cloud_agents.delegation.request import JobView
 from mcp_cloud_agents.domain.job import JobSpec, JobState, Kind, Origin, Snapshot
@@ -19,12 +20,13 @@ from mcp_cloud_agents.server.answers import JobAnswer
 from mcp_cloud_agents.server.calls import result_of
 from mcp_cloud_agents.server.views import job_answer, links_of
 from tests.server.envelope import checked
+from tests.server.random_fixes import FIXES
 from tests.server.random_jobs import JOB, ended_jobs
 
 SCHEMA = JobAnswer.model_json_schema()
 
 
-@given(view=ended_jobs())
+@given(view=st.one_of(ended_jobs(), ended_jobs(FIXES)))
 @settings(
     max_examples=150,
     deadline=None,

@@ -14,12 +14,14 @@ pytestmark = pytest.mark.anyio
 
 ORDER = (
     "run_tests_cloud",
+    "fix_in_sandbox",
     "run_in_sandbox",
     "wait_job",
     "get_job",
     "list_jobs",
     "read_log",
     "get_artifact",
+    "apply_patch",
     "cancel_job",
 )
 SUBMITS = ToolAnnotations(
@@ -31,14 +33,17 @@ READS = ToolAnnotations(
 CANCELS = ToolAnnotations(
     read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
 )
+CHANGES = CANCELS
 NEXT = {
     "run_tests_cloud": "wait_job(job_id, timeout_s=50)",
+    "fix_in_sandbox": "wait_job(job_id, timeout_s=50)",
     "run_in_sandbox": "wait_job(job_id, timeout_s=50)",
     "wait_job": "call it again",
     "get_job": "wait_job",
     "list_jobs": "get_job or wait_job",
     "read_log": "as offset to read on",
     "get_artifact": "as offset to read on",
+    "apply_patch": "Check first",
     "cancel_job": "wait_job",
 }
 
@@ -63,7 +68,9 @@ async def test_annotations_say_what_each_tool_really_does(house: House, mode: Mo
     found = {tool.name: tool.annotations for tool in await listed(house, mode)}
     expected = dict.fromkeys(ORDER, READS) | {
         "run_tests_cloud": SUBMITS,
+        "fix_in_sandbox": SUBMITS,
         "run_in_sandbox": SUBMITS,
+        "apply_patch": CHANGES,
         "cancel_job": CANCELS,
     }
     assert found == expected

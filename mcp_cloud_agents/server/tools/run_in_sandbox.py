@@ -49,9 +49,7 @@ def add(server: MCPServer[None], front: Front) -> None:
     @tool_errors
     async def run_in_sandbox(
         ctx: Context,
-        command: Annotated[
-            str, Field(description="Shell command line, run by sh at the top of the tree.")
-        ],
+        command: Annotated[str, Field(description="Shell command line, run by sh in workspace.")],
         timeout_minutes: TimeoutMinutes = None,
         wait_s: WaitS = 0,
         workspace: Workspace = None,

@@ -60,8 +60,8 @@ def add(server: MCPServer[None], front: Front) -> None:
         paths: Annotated[
             list[str] | None,
             Field(
-                description="Test files, folders or ids to run, relative to the top of the tree; "
-                "appended to the command. Default: all."
+                description="Test files, folders or ids to run, relative to workspace or to the "
+                "top of the tree; appended to the command. Default: all."
             ),
         ] = None,
         timeout_minutes: TimeoutMinutes = None,

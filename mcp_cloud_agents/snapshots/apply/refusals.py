@@ -1,0 +1,74 @@
+"""Why a patch is not applied, said the same way in every mode."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.applied import ApplyMode
+from mcp_cloud_agents.domain.errors import NoSpace, PatchConflict, ProtectedPaths, UnreadableTree
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from mcp_cloud_agents.domain.applied import Way
+    from mcp_cloud_agents.domain.job import JobId
+
+MOST = 200
+"""Paths of a list."""
+_SHOWN = 5
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+Problems = tuple[tuple[str, str], ...]
+
+
+def refuse(problems: Problems, what: str) -> None:
+    """Raises PatchConflict when there are any.
+
+    Args:
+        problems: paths, each with why.
+        what: of the patch, as in "The patch cannot be applied".
+    """
+    if not problems:
+        return
+    shown = ", ".join(f"{path} ({why})" for path, why in problems[:_SHOWN])
+    more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    raise PatchConflict(
+        f"The patch {what}: {shown}{more}.",
+        hint="Nothing was changed. Commit or revert your edits there and call again, or use "
+        'mode="branch"; or run the job again on the tree as it is now.',
+        paths=problems[:MOST],
+    )
+
+
+def need_person(protected: Mapping[str, str], way: Way, job_id: JobId) -> None:
+    """Raises ProtectedPaths when there are any and nobody agreed."""
+    if not protected or way.allow_protected:
+        return
+    shown = ", ".join(list(protected)[:_SHOWN])
+    where = "" if way.mode is ApplyMode.WORKTREE else f" --mode {way.mode}"
+    raise ProtectedPaths(
+        f"The patch changes files that tools obey, which needs a person: {shown}.",
+        hint="Let a person look at the patch and run: "
+        f"mcp-cloud-agents apply {job_id}{where} --allow-protected",
+        paths=tuple(protected.items())[:MOST],
+    )
+
+
+@contextmanager
+def tree_errors(top: str) -> Generator[None]:
+    """What the operating system says of the user's files, translated once, here."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in _FULL:
+            raise NoSpace(
+                f"No space left on the disk that holds {top}.",
+                hint="Nothing was changed. Free some space, then call again.",
+            ) from exc
+        where = os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else top
+        raise UnreadableTree(
+            f"{where} cannot be read or written: {exc.strerror}.",
+            hint=f"Nothing was changed. Mend the permissions below {top}, then call again.",
+        ) from exc

@@ -1,0 +1,80 @@
+"""A fix as the work of a job: from a set-up tree to the job's result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.domain.fix import FixOrder
+from mcp_cloud_agents.domain.job import JobSpec
+from mcp_cloud_agents.domain.result import Cause, CauseKind, JobResult
+from mcp_cloud_agents.domain.verdict import judge
+from mcp_cloud_agents.ports.desk import Desk
+from mcp_cloud_agents.worker.endings import ENDED_EARLY, sandbox_died
+from mcp_cloud_agents.worker.fix.keep import keep
+from mcp_cloud_agents.worker.fix.lab import Lab
+from mcp_cloud_agents.worker.fix.work import Work
+from mcp_cloud_agents.worker.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mcp_cloud_agents.ports.sandbox import Sandbox
+    from mcp_cloud_agents.worker.fix.made import Worked
+
+
+@dataclass(frozen=True, slots=True)
+class FixJob:
+    """What a job of kind `fix` does between set-up and report."""
+
+    spec: JobSpec
+    order: FixOrder
+    places: Places
+    desk: Desk
+
+    def work(self, sandbox: Sandbox, env: str | None, keys: Mapping[str, str]) -> Worked:
+        """Do the fix, within the job's time.
+
+        Args:
+            sandbox: that the job runs in.
+            env: host folder of the environment; None: there is none.
+            keys: the models' keys by their references.
+
+        Raises:
+            AgentsError: nothing could be run.
+        """
+        lab = Lab(
+            spec=self.spec,
+            sandbox=sandbox,
+            places=replace(self.places, job=self.places.path("fix")),
+            env=env,
+            desk=self.desk,
+            deadline=time.monotonic() + self.spec.limits.timeout_s,
+        )
+        return Work(lab, self.order, keys, self.places.path("workspace")).do()
+
+    def cause(self, worked: Worked) -> Cause | None:
+        """Why the job did not do its work; None when it did, whatever came of it."""
+        if worked.stopped is None:
+            return None
+        if worked.stopped is CauseKind.SANDBOX_DIED:
+            return sandbox_died(())
+        return ENDED_EARLY[worked.stopped](self.spec, ())
+
+    def result(self, worked: Worked, result: JobResult) -> JobResult:
+        """The job's result with all that the fix adds; artifacts are kept now.
+
+        Raises:
+            NoSpace: the disk is full.
+        """
+        artifacts = keep(worked, self.places.path("artifacts"))
+        tests = worked.tests
+        return replace(
+            result,
+            verdict=judge(tests, exit_code=worked.exit_code) if tests is not None else None,
+            patch=worked.patch,
+            artifacts=artifacts,
+            peak_memory_mib=worked.peak_memory_mib,
+            fix=worked.report,
+        )

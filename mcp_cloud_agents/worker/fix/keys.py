@@ -1,0 +1,121 @@
+"""The keys of models: references in, values out; in memory only, and only in the worker.
+
+    env:NAME     a variable of the environment that the job was submitted from, handed over through
+                 a pipe (`backends/local/hand_over.py`); in a container, of its own environment
+    file:/path   the first line of a file that nobody else can read
+
+A message names the reference, never the value.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcp_cloud_agents.domain.errors import ModelUnusable
+from mcp_cloud_agents.domain.fix import FixOrder, key_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+_HANDED_BYTES = 65_536
+_KEY_CHARACTERS = 16_384
+_PRIVATE = 0o077
+
+
+def read_handed(fd: int | None) -> dict[str, str]:
+    """Take the variables that were handed over, and close the descriptor; None: there are none.
+
+    Raises:
+        msgspec.DecodeError: it is nothing that `hand_over` writes.
+    """
+    if fd is None:
+        return {}
+    with os.fdopen(fd, "rb") as pipe:
+        return msgspec.json.decode(pipe.read(_HANDED_BYTES), type=dict[str, str])
+
+
+def taken_from(environ: MutableMapping[str, str], order: FixOrder | None) -> dict[str, str]:
+    """The variables that an order's models name, which are removed from the environment."""
+    names = [name for name in key_variables(order) if name in environ]
+    return {name: environ.pop(name) for name in names}
+
+
+def resolve(order: FixOrder, handed: Mapping[str, str]) -> dict[str, str]:
+    """The keys of an order's models by their references; models without a key have none.
+
+    Args:
+        order: names the models.
+        handed: variables that were handed over, by name.
+
+    Raises:
+        ModelUnusable: a key is not there, or not fit to be one.
+    """
+    references = dict.fromkeys(route.key for route in order.models if route.key)
+    return {reference: _resolved(reference, handed) for reference in references}
+
+
+def _resolved(reference: str, handed: Mapping[str, str]) -> str:
+    scheme, _, rest = reference.partition(":")
+    match scheme:
+        case "env":
+            return _checked(_of_environment(rest, handed), reference)
+        case "file":
+            return _checked(_first_line(os.path.expanduser(rest), reference), reference)
+        case _:
+            raise ModelUnusable(
+                "A model's key is named by something that is no reference.",
+                hint='Write key = "env:NAME" or key = "file:/path", never the key itself.',
+            )
+
+
+def _of_environment(name: str, handed: Mapping[str, str]) -> str:
+    if name in handed:
+        return handed[name]
+    raise ModelUnusable(
+        f"The model's key is env:{name}, and no variable {name} was there when the job was "
+        "submitted.",
+        hint=f"Set {name} where the job is submitted: in the terminal, or for the MCP server "
+        f'(Codex: env_vars = ["{name}"] of the server; Claude Code: "env" of the server); in AWS '
+        'in the job definition. Or put the key into a file and name it by "file:/path".',
+    )
+
+
+def _first_line(path: str, reference: str) -> str:
+    if not os.path.isabs(path):
+        raise _refused(reference, "the path is not absolute", "Write the whole path.")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as exc:
+        raise _refused(reference, f"{exc.strerror}", "Make the file, readable for you.") from exc
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise _refused(reference, "it is no regular file", "Name a file that holds the key.")
+        if status.st_uid not in (0, os.geteuid()):
+            raise _refused(reference, "it belongs to somebody else", "Make a file of your own.")
+        if status.st_mode & _PRIVATE:
+            raise _refused(reference, "other users can open it", f"Run: chmod 600 {path}")
+        content = os.read(fd, 2 * _KEY_CHARACTERS)
+    finally:
+        os.close(fd)
+    return content.partition(b"\n")[0].decode("utf-8", "replace")
+
+
+def _checked(key: str, reference: str) -> str:
+    """The key without the blanks around it; it goes into a header, so it is one plain word."""
+    key = key.strip()
+    if not key:
+        raise _refused(reference, "it is empty", "Put the key there, in the first line of a file.")
+    if len(key) > _KEY_CHARACTERS:
+        raise _refused(reference, "it is too long for a key", "Put the key alone there.")
+    if not key.isascii() or not key.isprintable():
+        raise _refused(reference, "it holds characters no key has", "Put the key alone there.")
+    return key
+
+
+def _refused(reference: str, why: str, hint: str) -> ModelUnusable:
+    return ModelUnusable(f"The model's key {reference} cannot be used: {why}.", hint=hint)

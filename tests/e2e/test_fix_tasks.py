@@ -1,0 +1,196 @@
+"""Small tasks, end to end: the tool, a real job, the built-in loop, a scripted model over HTTP."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+from mcp import Client
+from msgspec.structs import replace
+
+from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.domain.fix import FixOutcome, Label
+from mcp_cloud_agents.server.app import build_server
+from mcp_cloud_agents.server.front import Front
+from mcp_cloud_agents.settings import load
+from mcp_cloud_agents.storage.trees import remove_tree
+from tests.fix_tasks.task import Expected, Task, expected, tasks
+from tests.model_server.server import ModelServer, model_server
+
+KEY = "sk-ant-task-0123456789abcdef"
+WITHIN_S = 240
+TASKS, EXPECTED = tasks(), expected()
+OFTEN = [name for name, one in EXPECTED.items() if one.often]
+SELDOM = [name for name in TASKS if name not in OFTEN]
+
+Answer = dict[str, Any]
+
+
+@dataclass
+class House:
+    """One state folder and one model server for all tasks; each task runs once."""
+
+    scratch: Path
+    models: ModelServer
+    _ran: dict[str, Answer] = field(default_factory=dict[str, Answer])
+
+    def ran(self, name: str) -> Answer:
+        """The answer to the task, when its job has ended."""
+        if name not in self._ran:
+            self._ran[name] = anyio.run(self._run, name, TASKS[name])
+        return self._ran[name]
+
+    async def _run(self, name: str, task: Task) -> Answer:
+        place, home = self.scratch / name, self.scratch / f"{name}.home"
+        task.make_repository(place)
+        for script, turns in task.scripts.items():
+            self.models.add(f"{name}.{script}", turns)
+        config = home / ".config/mcp-cloud-agents/config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(toml_of(task.policy(f"{self.models.url}/{name}.")))
+        env = {
+            "HOME": str(home),
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "MCP_CLOUD_AGENTS_STATE_DIR": str(self.scratch / "state"),
+        }
+        server = build_server(Front(str(place), partial(runner_for, load(env, cwd=str(place)))))
+        with anyio.fail_after(WITHIN_S):
+            async with Client(server, read_timeout_seconds=60) as client:
+                return await to_its_end(client, task.arguments())
+
+
+async def to_its_end(client: Client, arguments: Mapping[str, Any]) -> Answer:
+    """Submit, wait, and give the last answer."""
+    result = await client.call_tool("fix_in_sandbox", {"backend": "local", **arguments})
+    answer = dict(result.structured_content or {})
+    while answer.get("ok") and not answer.get("done"):
+        waited = {"job_id": answer["job_id"], "timeout_s": 50}
+        answer = dict((await client.call_tool("wait_job", waited)).structured_content or {})
+    return answer
+
+
+def toml_of(table: Mapping[str, Any]) -> str:
+    """The table `[fix]` with its models as a person writes it."""
+    lines = ["[fix]", *(f"{k} = {json.dumps(v)}" for k, v in table.items() if k != "models")]
+    for model in table["models"]:
+        lines += ["[[fix.models]]", *(f"{k} = {json.dumps(v)}" for k, v in model.items())]
+    return "\n".join([*lines, ""])
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    scratch = Path(tempfile.mkdtemp(prefix="mca-fix-")).resolve()
+    scratch.chmod(0o711)
+    with pytest.MonkeyPatch.context() as patch, model_server() as models:
+        patch.setenv("FIX_TASK_KEY", KEY)
+        yield House(scratch, models)
+    remove_tree(str(scratch))
+
+
+def first_candidate(answer: Answer) -> Answer:
+    """What is told of candidate 1; nothing when there is none."""
+    made: list[Answer] = answer["fix"]["candidates"]
+    return next((one for one in made if one["number"] == 1), Answer())
+
+
+def came(answer: Answer) -> Expected:
+    """What came of a task, in the words of the table."""
+    fix, patch = answer["fix"], cast("Answer", answer.get("patch") or {})
+    first = first_candidate(answer)
+    return Expected(
+        outcome=FixOutcome(fix["outcome"]),
+        label=fix.get("label"),
+        stopped=first.get("stopped"),
+        rejected=first.get("rejected"),
+        chosen=fix.get("chosen"),
+        changes=tuple(patch.get("paths", ())),
+    )
+
+
+def compared(one: Expected, wanted: Expected) -> Expected:
+    """One side of the comparison: without bounds and words, and without what is open."""
+    only = replace(one, requests=(0, 0), max_usd=0, says=(), often=False, racing=False)
+    if wanted.racing:
+        return replace(only, stopped=None, rejected=None, chosen=None)
+    usual = wanted.chosen is None and one.chosen == 1
+    return replace(only, chosen=None) if usual else only
+
+
+def told(answer: Answer) -> str:
+    """All that is said of a task, for messages and for words to look for."""
+    return json.dumps({key: answer.get(key) for key in ("summary", "fix", "error")}, indent=1)
+
+
+def assert_the_key_went_to_the_model_alone(house: House, name: str) -> None:
+    """It is in the header of each request, and in no body, answer, log or artifact."""
+    answer = house.ran(name)
+    asked = [one for script in TASKS[name].scripts for one in house.models.seen(f"{name}.{script}")]
+    assert {request.key for request in asked} <= {KEY}
+    assert [request.path for request in asked if KEY in request.text] == []
+    assert KEY not in json.dumps(answer)
+    job = house.scratch / "state/jobs" / answer["job_id"]
+    files = [path for path in job.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert files
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def check(house: House, name: str) -> None:
+    """Run a task and hold what came of it against the table."""
+    answer, wanted = house.ran(name), EXPECTED[name]
+    assert answer.get("fix"), json.dumps(answer, indent=1)
+    assert compared(came(answer), wanted) == compared(wanted, wanted), told(answer)
+    spent, fix = float(answer["fix"]["spent_usd"]), answer["fix"]
+    assert wanted.requests[0] <= fix["model_requests"] <= wanted.requests[1], told(answer)
+    assert spent <= wanted.max_usd, told(answer)
+    missing = [words for words in wanted.says if words not in told(answer)]
+    assert missing == [], told(answer)
+    assert_the_key_went_to_the_model_alone(house, name)
+
+
+@pytest.mark.parametrize("name", OFTEN)
+def test_a_task_ends_as_the_table_says(house: House, name: str) -> None:
+    check(house, name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(WITHIN_S + 60)
+@pytest.mark.parametrize("name", SELDOM)
+def test_each_other_task_ends_as_the_table_says(house: House, name: str) -> None:
+    check(house, name)
+
+
+def test_the_table_has_a_row_for_each_task() -> None:
+    assert sorted(EXPECTED) == sorted(TASKS)
+    assert len(TASKS) >= 25
+
+
+def test_no_cheat_and_no_fitted_change_may_be_verified() -> None:
+    bent = [name for name, one in TASKS.items() if one.behaviour in ("cheating", "overfitting")]
+    assert len(bent) >= 10
+    assert [name for name in bent if EXPECTED[name].label is Label.VERIFIED] == []
+
+
+def counts(came: list[Expected]) -> dict[str, Counter[str | None]]:
+    """How many tasks have each label, are rejected or not, stopped for each reason."""
+    return {
+        "labels": Counter(one.label for one in came),
+        "rejected": Counter(str(one.rejected) for one in came),
+        "stopped": Counter(one.stopped for one in came),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(len(TASKS) * 60)
+def test_as_many_are_solved_rejected_and_stopped_as_the_table_counts(house: House) -> None:
+    there = [compared(came(house.ran(name)), EXPECTED[name]) for name in TASKS]
+    wanted = [compared(EXPECTED[name], EXPECTED[name]) for name in TASKS]
+    assert counts(there) == counts(wanted)
