@@ -194,7 +194,12 @@ class Job:
         state = JobState.SUCCEEDED if cause is None else _state_of(cause.kind)
         self._desk.say(f"{state}: {cause.message if cause else worked.report.summary}")
         result = self._result(state, exit_code=worked.exit_code, cause=cause)
-        notes = (*self._spec.setup.notes, *worked.notes, *self._log_notes())
+        notes = (
+            *refused_localhost(self._isolation, fix.said(worked)),
+            *self._spec.setup.notes,
+            *worked.notes,
+            *self._log_notes(),
+        )
         self._desk.finish(fix.result(worked, replace(result, notes=notes)), cause)
 
     def _collect(self, git: BoxedGit, task: Task, ran: Ran) -> None:

@@ -193,6 +193,14 @@ def test_attack_a_tree_id_that_is_an_option_or_a_name(checkout: Checkout, tree: 
     assert_refused(checkout, lie, PatchDamaged)
 
 
+def test_attack_a_commit_id_that_asks_git_for_something_else(checkout: Checkout) -> None:
+    change = checkout.job({"a.txt": "job\n"})
+    for name in ("HEAD", "--help", "x\ncontents HEAD:a.txt"):
+        origin = replace(change.snapshot.origin, base_commit=name)
+        lie = replace(change, snapshot=replace(change.snapshot, origin=origin))
+        assert_refused(checkout, lie, PatchDamaged)
+
+
 def test_attack_bytes_that_are_no_patch(checkout: Checkout) -> None:
     base = checkout.take()
     for data in (b"\0" * 100, b"diff --git a/a b/a\n", b"@@ -1 +1 @@\n-a\n+b\n"):

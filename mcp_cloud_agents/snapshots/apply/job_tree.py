@@ -33,8 +33,9 @@ def check_change(change: Change) -> None:
     patch, snapshot = change.patch, change.snapshot
     if (patch.base_commit, patch.base_tree) != (snapshot.commit, snapshot.tree):
         raise _damaged("it names another base than the job's snapshot")
-    if not all(map(_OBJECT.fullmatch, (patch.tree, snapshot.tree, snapshot.commit))):
-        raise _damaged("it names trees that cannot be")
+    named = (patch.tree, snapshot.tree, snapshot.commit, snapshot.origin.base_commit)
+    if not all(_OBJECT.fullmatch(one) for one in named if one is not None):
+        raise _damaged("it names trees or commits that cannot be")
     if hashlib.sha256(change.data).hexdigest() != patch.sha256:
         raise _damaged("its bytes are not those that the job's result names by sha256")
 

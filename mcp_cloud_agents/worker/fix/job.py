@@ -18,7 +18,7 @@ from mcp_cloud_agents.worker.fix.work import Work
 from mcp_cloud_agents.worker.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mcp_cloud_agents.ports.sandbox import Sandbox
     from mcp_cloud_agents.worker.fix.made import Worked
@@ -61,6 +61,12 @@ class FixJob:
         if worked.stopped is CauseKind.SANDBOX_DIED:
             return sandbox_died(())
         return ENDED_EARLY[worked.stopped](self.spec, ())
+
+    def said(self, worked: Worked) -> Iterator[str]:
+        """What the target's failing tests printed."""
+        for case in worked.tests.cases if worked.tests is not None else ():
+            yield case.message
+            yield from case.details
 
     def result(self, worked: Worked, result: JobResult) -> JobResult:
         """The job's result with all that the fix adds; artifacts are kept now.

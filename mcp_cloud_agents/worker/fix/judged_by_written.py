@@ -1,7 +1,8 @@
 """Tests that a model wrote: where they stand, how they end on a tree, what that says of a change.
 
-They may be wrong, so they reject nothing: a test that no tree passes is dropped, one that the
-unchanged tree passes and a candidate does not keeps it from `verified`, and the arbiter counts.
+They may be wrong, so they reject nothing. One whose assertion does not hold on a candidate, or that
+only the unchanged tree passes, keeps it from `verified`; one that breaks by itself on both trees is
+dropped; and the arbiter counts those that pass.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from typing import TYPE_CHECKING
 from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.domain.fix import WrittenTests
 from mcp_cloud_agents.domain.protected import protected
-from mcp_cloud_agents.domain.result import Outcome
+from mcp_cloud_agents.domain.result import FailureKind, Outcome
 from mcp_cloud_agents.runners.selection import narrowed
 from mcp_cloud_agents.worker.fix.checkout import checkout
 from mcp_cloud_agents.worker.fix.lab import allowed_s
-from mcp_cloud_agents.worker.fix.trials import run_tests
+from mcp_cloud_agents.worker.fix.trials import BAD, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mcp_cloud_agents.domain.result import TestCase
     from mcp_cloud_agents.worker.fix.checkout import Change
     from mcp_cloud_agents.worker.fix.lab import Lab
     from mcp_cloud_agents.worker.fix.reproduce import Measured, Written
@@ -69,6 +71,9 @@ def run_written(
 ) -> dict[str, Outcome]:
     """How the tests of a written file end on a fresh checkout; none where they do not run.
 
+    Returns:
+        By id; FAILED is an assertion that does not hold, ERROR any other end but a pass.
+
     Raises:
         Stopped: the job was cancelled, or its time is up.
         IsolationUnavailable, NoSpace, BackendFailed: nothing could be run.
@@ -86,7 +91,14 @@ def run_written(
             command = spec.command
         limit = allowed_s(target.duration_s)
         trial = run_tests(lab, tree.workspace, command, spec.runner, timeout_s=limit)
-    return {test: how for test, how in trial.outcomes.items() if test not in target.outcomes}
+    cases = trial.report.cases if trial.report is not None else ()
+    return {case.id: _how(case) for case in cases if case.id not in target.outcomes}
+
+
+def _how(case: TestCase) -> Outcome:
+    if case.outcome not in BAD:
+        return case.outcome
+    return Outcome.FAILED if case.kind is FailureKind.ASSERT else Outcome.ERROR
 
 
 def compared(written: Written, now: Mapping[str, Outcome]) -> WrittenTests:
@@ -102,7 +114,8 @@ def compared(written: Written, now: Mapping[str, Outcome]) -> WrittenTests:
     failed = [
         test
         for test in told
-        if before.get(test) is Outcome.PASSED and now.get(test) is not Outcome.PASSED
+        if now.get(test) is Outcome.FAILED
+        or (before.get(test) is Outcome.PASSED and now.get(test) is not Outcome.PASSED)
     ]
     return WrittenTests(
         passed=len(passed),

@@ -27,6 +27,7 @@ from mcp_cloud_agents.domain.fix import (
 )
 from mcp_cloud_agents.domain.result import CauseKind
 from mcp_cloud_agents.storage.files import read_whole
+from mcp_cloud_agents.storage.trees import remove_tree
 from mcp_cloud_agents.worker.fix import outcome
 from mcp_cloud_agents.worker.fix.candidates import Candidate, Candidates
 from mcp_cloud_agents.worker.fix.checkout import checkout
@@ -115,12 +116,13 @@ class Work:
             self._lab.desk.say(self._early[1])
             return
         base = self._base()
+        if order.edit_command and order.engine is not Engine.COMMAND:
+            self._make(base, (0,))  # it costs nothing
+        if self._done():
+            return
         if order.written_tests and order.models and base.tests:
             base = self._with_written(base)
-        if order.edit_command and order.engine is not Engine.COMMAND:
-            self._make(base, (0,))
-        if not self._done():
-            self._make(base, tuple(range(1, order.attempts + 1)))
+        self._make(base, tuple(range(1, order.attempts + 1)))
 
     def _base(self) -> Base:
         if self._first is None:
@@ -264,6 +266,8 @@ class Work:
         self, candidate: Candidate, collected: Collected, verification: Verification | None
     ) -> None:
         self._made.append(made_of(candidate, collected, verification))
+        for name in ("workspace", "git"):  # several of them, of a large tree, fill a disk
+            remove_tree(os.path.join(candidate.folder, name))
 
     def _worked(self) -> Worked:
         made = tuple(sorted(self._made, key=number_of))

@@ -107,20 +107,24 @@ class Hands:
     def run_tests(self, ids: Sequence[str]) -> TestReport:
         """See `engine.Workbench.run_tests`."""
         self._left()
-        spec = self.lab.spec
-        command = spec.command
-        if ids and spec.runner is not None:
-            tree = Checkout(folder=self.lab.places.job, git=self.lab.git(self.lab.places.job))
-            try:
-                command = narrowed(spec.runner, command, ids, tree.names_in(spec.folder))
-            except InvalidArgument:
-                command = spec.command  # more of them run, never fewer
+        spec, limit = self.lab.spec, self.lab.left_s()
         try:
-            limit = self.lab.left_s()
+            command = self._narrowed(ids) if ids else spec.command
             trial = run_tests(self.lab, self._workspace, command, spec.runner, timeout_s=limit)
         except Stopped as exc:
             raise CandidateStopped from exc
         return trial.report or TestReport(problem=trial.problem)
+
+    def _narrowed(self, ids: Sequence[str]) -> str:
+        """The target for these tests alone; where that cannot be asked for, all of it."""
+        spec, folder = self.lab.spec, self.lab.places.job
+        tree = Checkout(folder=folder, git=self.lab.git(folder))
+        if spec.runner is None:
+            return spec.command
+        try:
+            return narrowed(spec.runner, spec.command, ids, tree.names_in(spec.folder))
+        except InvalidArgument:
+            return spec.command
 
     def verify(self) -> Evidence:
         """See `engine.Workbench.verify`. What comes of it is kept for the worker."""

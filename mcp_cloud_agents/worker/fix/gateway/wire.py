@@ -43,6 +43,7 @@ _TURNS = {
 _CONTEXT = ("previous_response_id", "conversation", "prompt")
 """Input that is kept at the provider: refused, since leaving it out changes what is asked."""
 _LEAST_THINKING = 1_024
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,16 +165,22 @@ def _clamp_thinking(fields: dict[str, Any], most: int) -> None:
         fields["thinking"] = {**thinking, "budget_tokens": most // 2}
 
 
-def _short_cache(value: Any) -> Any:
+def _short_cache(value: Any, depth: int = 0) -> Any:
     """The same without caches that last longer, which cost more than was reserved."""
+    if depth > _DEEPEST:
+        raise Refusal(400, "The body is nested too deeply.")
     if is_list(value):
-        return [_short_cache(one) for one in value]
+        return [_short_cache(one, depth + 1) for one in value]
     if not is_object(value):
         return value
     return {
-        name: {"type": "ephemeral"} if name == "cache_control" and one else _short_cache(one)
+        name: {"type": "ephemeral"} if _is_mark(name, one) else _short_cache(one, depth + 1)
         for name, one in value.items()
     }
+
+
+def _is_mark(name: str, value: object) -> bool:
+    return name == "cache_control" and is_object(value)
 
 
 def _bytes(value: object) -> bytes:

@@ -12,6 +12,8 @@ from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from mcp_cloud_agents.worker.fix.gateway.untyped import is_list, is_object
+
 if TYPE_CHECKING:
     from mcp_cloud_agents.worker.fix.gateway.wire import Asked
 
@@ -62,12 +64,17 @@ def _beginnings(asked: Asked, model: str) -> tuple[list[bytes], list[int]]:
 
 
 def _unmarked(part: bytes) -> bytes:
-    """Clients move the marks of the provider's cache along; they do not change the input."""
-    if b'"cache_control"' not in part:
-        return part
+    """Without the marks of the provider's cache, which clients move along: the input is the same.
 
-    def without(value: dict[str, Any]) -> dict[str, Any]:
+    Claude Code writes a text with a mark as a list of one block, and without it as a string.
+    """
+
+    def plain(value: dict[str, Any]) -> dict[str, Any]:
         value.pop("cache_control", None)
+        content = value.get("content")
+        block = content[0] if is_list(content) and len(content) == 1 else None
+        if is_object(block) and block.keys() == {"type", "text"} and block["type"] == "text":
+            value["content"] = block["text"]
         return value
 
-    return json.dumps(json.loads(part, object_hook=without), separators=(",", ":")).encode()
+    return json.dumps(json.loads(part, object_hook=plain), separators=(",", ":")).encode()

@@ -164,6 +164,17 @@ def test_a_conversation_that_would_make_the_provider_fetch_something_is_refused(
     assert desk.meter.spent == Spent()
 
 
+@pytest.mark.parametrize("levels", [150, 5_000, 200_000])
+def test_a_body_that_is_nested_too_deeply_is_refused(
+    models: ModelServer, tmp_path: Path, levels: int
+) -> None:
+    whole = json.dumps(a_request(MESSAGES, tools=[{"name": "t", "input_schema": "DEEP"}]))
+    body = whole.replace('"DEEP"', "[" * levels + "]" * levels).encode()
+    with gateway_to(route_to(f"{models.url}/good"), folder=tmp_path) as desk:
+        assert desk.post(MESSAGES, body).status == 400
+    assert models.requests == []
+
+
 def test_thinking_is_made_smaller_than_the_answer(models: ModelServer, tmp_path: Path) -> None:
     thinking = {"type": "enabled", "budget_tokens": 31_999}
     with gateway_to(route_to(f"{models.url}/good"), folder=tmp_path, output=4_000) as desk:
@@ -185,6 +196,12 @@ def test_a_budget_that_is_out_is_said_with_402_and_nothing_is_sent(
     assert models.requests == []
 
 
+def with_mark(turn: dict[str, Any]) -> dict[str, Any]:
+    """As Claude Code marks the end of what the provider shall keep in its cache."""
+    block = {"type": "text", "text": turn["content"], "cache_control": {"type": "ephemeral"}}
+    return {**turn, "content": [block]}
+
+
 def test_a_long_conversation_is_not_counted_anew_each_time(
     models: ModelServer, tmp_path: Path
 ) -> None:
@@ -196,7 +213,7 @@ def test_a_long_conversation_is_not_counted_anew_each_time(
         route_to(f"{models.url}/long"), folder=tmp_path, budget=budget, output=100
     ) as desk:
         for _ in range(5):
-            marked = [*turns[:-1], {**turns[-1], "cache_control": {"type": "ephemeral"}}]
+            marked = [*turns[:-1], with_mark(turns[-1])]
             assert desk.post(MESSAGES, a_request(MESSAGES, messages=marked)).status == 200
             turns += [{"role": "assistant", "content": "hi"}, {"role": "user", "content": "on"}]
         other = [{"role": "user", "content": "y" * 100_000}]
