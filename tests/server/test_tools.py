@@ -104,7 +104,10 @@ async def test_every_argument_says_its_unit_its_bounds_and_its_default(
             assert required or number or "default" in words or name == "search", (tool.name, name)
             if number:
                 assert re.search(r"\d+ to \d+|up to \d+|default|offset", words), (tool.name, name)
-                assert re.search(r"second|minute|byte|how many|lines", words), (tool.name, name)
+                assert re.search(r"second|minute|byte|how many|lines|dollar", words), (
+                    tool.name,
+                    name,
+                )
 
 
 def types_of(schema: dict[str, Any]) -> set[str]:
