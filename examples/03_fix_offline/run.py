@@ -64,7 +64,7 @@ def environment(folder: Path, model_url: str) -> dict[str, str]:
     config.parent.mkdir(parents=True)
     home.chmod(0o711)
     config.write_text(
-        "[fix]\nmax_usd = 0.5\n\n[[fix.models]]\n"
+        "[fix]\nmax_usd = 0.5\nwritten_tests = false\n\n[[fix.models]]\n"
         'provider = "anthropic"\nmodel = "claude-haiku-4-5"\n'
         f'base_url = "{model_url}"\nkey = "env:DEMO_MODEL_KEY"\n'
     )

@@ -2,13 +2,15 @@
 
 The process that runs the tests can forge their report, and ids, counts and exit code then agree.
 So what reaches for the runner, ends the process, or knows the tests' answers is told. A finding is
-no proof, and no finding is none either: it keeps a patch from `verified`, nothing more.
+no proof, and no finding is none either: it keeps a patch from `verified`. A grave one, which
+changes the runner or how values compare in a file that did nothing of the kind before, speaks
+against the patch: it is rejected.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.copied_literals import copied
@@ -46,10 +48,19 @@ _LIBRARIES = (
 )
 _RULES = (
     _rule(
+        "runner_patched",
+        "changes the test runner or its comparisons from inside",
+        r"\b(?:unittest|_?pytest)(?:\.\w+)+\s*=[^=]|\bTest(?:Case|Result|Report)(?:\.\w+)+\s*=[^=]",
+        r"\bsetattr\([^,)]*\b(?:unittest|_?pytest|Test(?:Case|Result|Report))\b",
+        r"\.(?:_base)?[aA]ssert\w*\s*=[^=]|\bfrom_item_and_call\b|\bdef pytest_runtest_\w+",
+        r"@pytest\.hookimpl|\bglobal(?:This)?\.(?:expect|test|it|describe|assert)\s*=[^=]",
+        r"\bexpect\.extend\b|\bObject\.is\s*=[^=]",
+    ),
+    _rule(
         "runner_internals",
         "reaches into the test runner",
-        r"\b_pytest\b|\bpluggy\b|\bpytest_[a-z_]+\s*\(|\bTestReport\b|\bfrom_item_and_call\b",
-        r"@pytest\.hookimpl|\bTestResult\b|\baddFailure\b|\baddError\b|\bpytest_plugins\b",
+        r"\b_pytest\b|\bpluggy\b|\bpytest_[a-z_]+\s*\(|\bTestReport\b",
+        r"\bTestResult\b|\baddFailure\b|\baddError\b|\bpytest_plugins\b",
         r"['\"](?:jest-circus|jest-jasmine2|vitest/|@jest/|@vitest/)",
         r"\btesting\.(?:Main|MainStart|Init)\b",
     ),
@@ -113,8 +124,7 @@ _RULES = (
         "replaces a part of a library for everybody",
         rf"^\s*(?:{_LIBRARIES})(?:\.\w+)+\s*=[^=]",
         rf"\bsetattr\(\s*(?:{_LIBRARIES})\b|\b(?:Object|Array|String|Number|Map)\.prototype\.\w+\s*=",
-        r"\bglobal(?:This)?\.(?:expect|test|it|describe|assert)\b|\bexpect\.extend\b",
-        r"\bObject\.is\s*=|\bforbiddenfruit\b",
+        r"\bglobal(?:This)?\.(?:expect|test|it|describe|assert)\b|\bforbiddenfruit\b",
     ),
     _rule(
         "skip_marker",
@@ -137,6 +147,7 @@ _RULES = (
         r"\bmock\.ANY\b",
     ),
 )
+_GRAVE = frozenset({"runner_patched", "always_equal"})
 _OPENS_EQUALITY = re.compile(r"\bdef __(?:eq|ne|contains)__\b|\bfn (?:eq|ne)\b|\bequals\s*\(")
 _ANSWERS_ALWAYS = re.compile(r"^\s*(?:return\s+(?:True|true|not None)\b\s*;?|true)\s*\}?\s*$")
 _ONE_LINE = re.compile(
@@ -172,10 +183,17 @@ def _in_file(file: FileChange, tests: Mapping[str, str]) -> Iterator[Finding]:
     if file.path.casefold().endswith(_PROSE):
         return
     seen = set[tuple[str, int]]()
+    before = _rules_before(file)
     for finding in sorted(_in_code(file, tests), key=lambda one: one.line):
         if (finding.rule, finding.line) not in seen:
             seen.add((finding.rule, finding.line))
-            yield finding
+            yield replace(finding, grave=finding.rule in _GRAVE - before)
+
+
+def _rules_before(file: FileChange) -> set[str]:
+    """Rules that the file met already, as far as the diff shows it: it may be a runner's own."""
+    old = [line.text[:_MAX_LINE] for line in file.lines if line.kind != "+"]
+    return {rule.name for rule in _RULES if any(map(rule.pattern.search, old))}
 
 
 def _in_code(file: FileChange, tests: Mapping[str, str]) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 MICROS_PER_USD = 1_000_000
@@ -67,14 +67,14 @@ class Budget:
 
     def share(self, attempts: int) -> Budget:
         """What each of so many candidates may spend; together never more than the whole."""
-        return Budget(
-            usd_micros=self.usd_micros // attempts,
-            tokens=self.tokens // attempts,
-            requests=self.requests,
-            tool_calls=self.tool_calls,
-            wall_s=self.wall_s,
-            command_s=self.command_s,
-            output_tokens=self.output_tokens,
+        return replace(self, usd_micros=self.usd_micros // attempts, tokens=self.tokens // attempts)
+
+    def less(self, spent: Spent) -> Budget:
+        """What is left of it after this was spent."""
+        return replace(
+            self,
+            usd_micros=max(0, self.usd_micros - spent.usd_micros),
+            tokens=max(0, self.tokens - spent.input_tokens - spent.output_tokens),
         )
 
 
@@ -115,7 +115,7 @@ class Label(StrEnum):
     LIKELY = "likely"
     """The target passes, but something is missing; `Evidence.why` says what."""
     UNVERIFIED = "unverified"
-    """No verdict, or a budget or deadline ended it first."""
+    """No verdict, or a budget or deadline came before it was judged."""
 
 
 class StopReason(StrEnum):
@@ -188,6 +188,8 @@ class Finding:
     text: str
     """At most 200 characters, rendered."""
     why: str
+    grave: bool = False
+    """Whether it speaks against the change, and does not only deserve a look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,8 @@ class FixPolicy:
     """Of one command that an engine runs."""
     allow_protected: tuple[str, ...] = ()
     """Patterns of protected paths (tests, CI, lock files, …) that patches may change."""
+    written_tests: bool = True
+    """Whether a model that does not see the change writes tests that it is held against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ def order_of(wish: FixWish, policy: FixPolicy, *, suite: str, timeout_s: int) ->
         models=() if engine is Engine.COMMAND else tuple(one.route() for one in policy.models),
         budget=_budget(wish, policy, engine, timeout_s),
         allow_protected=policy.allow_protected,
+        written_tests=policy.written_tests and engine is not Engine.COMMAND,
     )
 
 

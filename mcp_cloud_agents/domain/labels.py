@@ -54,8 +54,9 @@ def label_of(facts: Judged) -> Evidence:
     """Judge a candidate by what was measured.
 
     Rejected, when something speaks against it: it does not apply, target tests fail or are
-    missing, or tests that passed fail. `unverified`, when nothing speaks for it. `likely`, when the
-    target passes and anything is missing or suspicious. Else `verified`.
+    missing, tests that passed fail, or it changes the runner or what is equal. `unverified`, when
+    nothing speaks for it. `likely`, when the target passes and anything is missing or suspicious.
+    Else `verified`.
     """
     missing = _with_lost(facts)
     against = _against(facts, missing)
@@ -106,7 +107,8 @@ def _against(facts: Judged, missing: tuple[str, ...]) -> tuple[str, ...]:
         said.append(
             f"It changed {_names(facts.protected)}, protected, and does not work without that."
         )
-    return tuple(said)
+    grave = [one for one in facts.findings if one.grave][:_NAMED]
+    return (*said, *(f"It {one.why} ({one.path}:{one.line})." for one in grave))
 
 
 def _s(facts: Judged) -> str:

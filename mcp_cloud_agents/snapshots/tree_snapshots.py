@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import BackendFailed, RefusedFiles
 from mcp_cloud_agents.domain.job import Snapshot
+from mcp_cloud_agents.snapshots.apply.recovery import recover, was_cut_off
+from mcp_cloud_agents.snapshots.apply.refusals import tree_errors
 from mcp_cloud_agents.snapshots.git import Git, GitTooSlow, TreeMoved, user_env
 from mcp_cloud_agents.snapshots.listing import fields
 from mcp_cloud_agents.snapshots.private import PrivateGit
@@ -78,7 +80,16 @@ class GitSnapshots:
     def take(self, origin: Origin) -> Snapshot:
         """Snapshot the tree as it is on disk and carry it to the store, durably."""
         with self.held(origin) as cache:
-            return self._take(origin, cache, self._rules)
+            notes = self._recovered(origin, cache)
+            taken = self._take(origin, cache, self._rules)
+        return replace(taken, warnings=(*notes, *taken.warnings)) if notes else taken
+
+    def _recovered(self, origin: Origin, cache: str) -> tuple[str, ...]:
+        """Half of a patch is in no snapshot."""
+        if not was_cut_off(cache):
+            return ()
+        with tree_errors(origin.workspace):
+            return recover(self.opened(origin, cache))
 
     @contextmanager
     def held(self, origin: Origin) -> Generator[str]:

@@ -8,7 +8,17 @@ import importlib
 from tests.bench.machine import machine, moment
 from tests.bench.table import Table, keep
 
-TOPICS = ("start", "overhead", "resubmit", "log_latency", "burst", "shutdown", "cloud", "apply")
+TOPICS = (
+    "start",
+    "overhead",
+    "resubmit",
+    "log_latency",
+    "burst",
+    "shutdown",
+    "cloud",
+    "apply",
+    "fix",
+)
 
 
 def main() -> None:

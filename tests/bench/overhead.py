@@ -78,7 +78,7 @@ def measure(*, quick: bool) -> Table:
         repository.write("requirements.txt", _REQUIREMENTS)
         repository.write(".gitignore", "__pycache__/\n.pytest_cache/\n")
         (repository.path / "test_it.py").unlink()
-        programs = _equal_environment(repository, folder)
+        programs = equal_environment(repository, folder)
         with serving(repository.path, repository.env) as wire:
             for suite, rounds in suites:
                 repository.write("test_suite.py", suite.source)
@@ -89,7 +89,7 @@ def measure(*, quick: bool) -> Table:
     return _table([suite for suite, _ in suites])
 
 
-def _equal_environment(repository: Repository, folder: Path) -> Path:
+def equal_environment(repository: Repository, folder: Path) -> Path:
     """A virtual environment as the set-up phase makes one; the folder of its programs."""
     uv, venv = uv_program(str(folder / "tools"), job_uid=None), folder / "venv"
     env = {**repository.env, "UV_COMPILE_BYTECODE": "1"}

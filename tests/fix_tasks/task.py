@@ -88,7 +88,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def policy(self, prefix: str) -> dict[str, Any]:
         """The person's table `[fix]`; see `Route.table`."""
         models = [route.table(prefix) for route in self.routes] if self.scripts else []
-        policy = {**self.fix, "models": models}
+        policy = {"written_tests": False, **self.fix, "models": models}
         msgspec.convert(policy, FixPolicy)
         return policy
 

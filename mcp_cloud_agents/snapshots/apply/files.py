@@ -65,7 +65,7 @@ class Files:
         """
         folder, _, name = path.rpartition("/")
         try:
-            with self.folder(folder) as fd:
+            with _about(path), self.folder(folder) as fd:
                 return self._entry(fd, name)
         except FileNotFoundError:
             return Look()
@@ -124,9 +124,10 @@ class Files:
     def put(self, folder: str, name: str, entry: Entry, data: bytes, like: str) -> None:
         """A new file or link beside others, durable; permissions and owner as `like`, if it is."""
         old = self._stat(like)
-        with self.folder(folder, make=True) as fd:
+        with _about(like), self.folder(folder, make=True) as fd:
             if entry.mode == LINK:
                 os.symlink(data, name.encode(), dir_fd=fd)
+                _give_to_owner(fd, name)
                 return
             executable = entry.mode == "100755"
             file = os.open(name, _NEW, 0o777 if executable else 0o666, dir_fd=fd)
@@ -148,7 +149,7 @@ class Files:
             FileExistsError: there is something, and `replace` is False.
         """
         folder, _, name = path.rpartition("/")
-        with self.folder(source[0]) as there, self.folder(folder, make=True) as here:
+        with _about(path), self.folder(source[0]) as there, self.folder(folder, make=True) as here:
             if replace:
                 os.rename(source[1], name, src_dir_fd=there, dst_dir_fd=here)
                 return
@@ -159,6 +160,7 @@ class Files:
         """Remove a file or a link; nothing there is fine."""
         with (
             suppress(FileNotFoundError, NotADirectoryError, Obstacle),
+            _about(f"{folder}/{name}".lstrip("/")),
             self.folder(folder) as fd,
         ):
             os.unlink(name, dir_fd=fd)
@@ -232,6 +234,23 @@ class Files:
         raise Obstacle("its folders change")
 
 
+@contextmanager
+def _about(path: str) -> Generator[None]:
+    """Errors name the path in the worktree; what the system names is one step of the way."""
+    try:
+        yield
+    except OSError as exc:
+        exc.filename, exc.filename2 = path, None
+        raise
+
+
+def _give_to_owner(fd: int, name: str) -> None:
+    """What root makes in a folder belongs to whom the folder belongs."""
+    if os.geteuid() == 0:
+        owner = os.fstat(fd)
+        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=fd, follow_symlinks=False)
+
+
 def _step(fd: int, name: str, path: str, *, make: bool) -> int:
     try:
         return os.open(name, _FOLDER, dir_fd=fd)
@@ -240,6 +259,7 @@ def _step(fd: int, name: str, path: str, *, make: bool) -> int:
             raise
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=fd)
+            _give_to_owner(fd, name)
         return os.open(name, _FOLDER, dir_fd=fd)
     except OSError:
         if stat.S_ISLNK(os.lstat(name, dir_fd=fd).st_mode):

@@ -25,17 +25,15 @@ from mcp_cloud_agents.domain.errors import (
 )
 from mcp_cloud_agents.domain.job import Origin
 from mcp_cloud_agents.snapshots.apply.branch import Branches, taken
-from mcp_cloud_agents.snapshots.apply.files import Files
 from mcp_cloud_agents.snapshots.apply.guarded import guarded
 from mcp_cloud_agents.snapshots.apply.job_tree import check_change, job_tree
-from mcp_cloud_agents.snapshots.apply.journal import JOURNAL, Journal
+from mcp_cloud_agents.snapshots.apply.journal import JOURNAL
 from mcp_cloud_agents.snapshots.apply.merge import merge
-from mcp_cloud_agents.snapshots.apply.reader import Reader, reading
+from mcp_cloud_agents.snapshots.apply.reader import reading
+from mcp_cloud_agents.snapshots.apply.recovery import journal_of, recover, writer_of
 from mcp_cloud_agents.snapshots.apply.refusals import MOST, need_person, refuse, tree_errors
 from mcp_cloud_agents.snapshots.apply.steps import check_steps, steps_between
-from mcp_cloud_agents.snapshots.apply.writer import Writer
 from mcp_cloud_agents.snapshots.git import Git
-from mcp_cloud_agents.snapshots.tree_snapshots import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -43,8 +41,10 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.applied import Change, Way
     from mcp_cloud_agents.domain.job import JobId, Snapshot
     from mcp_cloud_agents.snapshots.apply.far_bases import FarBases
+    from mcp_cloud_agents.snapshots.apply.journal import Journal
+    from mcp_cloud_agents.snapshots.apply.reader import Reader
     from mcp_cloud_agents.snapshots.apply.steps import Step
-    from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
+    from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots, Opened
 
 _ALTERNATES = "GIT_ALTERNATE_OBJECT_DIRECTORIES"
 
@@ -67,7 +67,7 @@ class _Desk:
     @property
     def journal(self) -> Journal:
         """Of the worktree."""
-        return _journal(self.opened)
+        return journal_of(self.opened)
 
     def steps(self, old: str, new: str) -> tuple[Step, ...]:
         """What differs between two trees, checked as data of a job."""
@@ -136,7 +136,7 @@ class GitPatches:
         """Hold the worktree, roll back an apply that was cut off, look at the tree."""
         with self._snapshots.held(target) as cache, tree_errors(target.workspace):
             opened = self._snapshots.opened(target, cache)
-            notes = _recover(opened)
+            notes = recover(opened)
             with ThreadPoolExecutor(1) as beside:  # most of both is waiting for git
                 making = beside.submit(self._made, opened, target, change)
                 tree = self._snapshots.take_held(target, cache).tree
@@ -182,7 +182,7 @@ def _to_worktree(desk: _Desk, change: Change, way: Way) -> Applied:
     problems = merged.conflicts
     steps = desk.steps(base, left) if problems else desk.steps(desk.tree, merged.tree)
     if not problems:
-        problems = _writer(desk.opened, desk.reader).check(steps).problems
+        problems = writer_of(desk.opened, desk.reader).check(steps).problems
     protected = guarded(desk.reader, left if merged.conflicts else merged.tree, steps)
     applied = _applied(desk, change.job_id, way.mode, steps, done=False)
     if way.mode is ApplyMode.CHECK:
@@ -228,7 +228,7 @@ def _to_branch(desk: _Desk, change: Change, way: Way) -> Applied:
 def _write(
     desk: _Desk, job_id: JobId, steps: Sequence[Step], after: str, *, undoes: str = ""
 ) -> None:
-    writer = _writer(desk.opened, desk.reader)
+    writer = writer_of(desk.opened, desk.reader)
     checked = writer.check(steps)
     refuse(checked.problems, "cannot be written")
     record = writer.record(steps, job_id, before=desk.tree, after=after, undoes=undoes)
@@ -240,28 +240,6 @@ def _write(
         private.drop((record.id,))
         raise
     private.drop((*desk.journal.forget_old(), *((undoes, record.id) if undoes else ())))
-
-
-def _journal(opened: Opened) -> Journal:
-    return Journal(f"{opened.private.folder}{JOURNAL}")
-
-
-def _writer(opened: Opened, reader: Reader) -> Writer:
-    form = opened.private.object_format
-    files = Files(opened.private.git.cwd, form, file_mode=opened.theirs.file_mode)
-    return Writer(files, reader, _journal(opened))
-
-
-def _recover(opened: Opened) -> tuple[str, ...]:
-    """Roll back what was cut off; what to say of it."""
-    record = _journal(opened).active()
-    if record is None:
-        return ()
-    with reading(opened.private.git) as reader:
-        left = _writer(opened, reader).roll_back(record)
-    opened.private.drop((record.id,))
-    told = f"An apply of job {record.job_id} was cut off; it was rolled back first."
-    return (told, *(f"Not rolled back: {path} ({why})." for path, why in left[:20]))
 
 
 def _applied(

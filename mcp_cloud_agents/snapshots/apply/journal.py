@@ -22,6 +22,7 @@ from mcp_cloud_agents.storage.files import read_whole, sync_folder, write_durabl
 
 JOURNAL = ".apply"
 """What is added to the name of the private git dir."""
+ACTIVE = "active.json"
 _KEPT = 50
 _NAME = re.compile(r"([0-9]{20}-[0-9a-f]{8})\.json")
 _MAX_BYTES = 256 << 20
@@ -106,7 +107,7 @@ class Journal:
 
     @property
     def _active(self) -> str:
-        return os.path.join(self._folder, "active.json")
+        return os.path.join(self._folder, ACTIVE)
 
     def _path(self, record_id: str) -> str:
         return os.path.join(self._done, f"{record_id}.json")

@@ -67,8 +67,31 @@ def tree_errors(top: str) -> Generator[None]:
                 f"No space left on the disk that holds {top}.",
                 hint="Nothing was changed. Free some space, then call again.",
             ) from exc
-        where = os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else top
         raise UnreadableTree(
-            f"{where} cannot be read or written: {exc.strerror}.",
+            f"{_where(exc, top)} cannot be read or written: {exc.strerror}.",
             hint=f"Nothing was changed. Mend the permissions below {top}, then call again.",
         ) from exc
+
+
+@contextmanager
+def roll_back_errors(top: str, job_id: JobId) -> Generator[None]:
+    """The same while an apply is rolled back: some files may hold what it wrote, until it is."""
+    try:
+        yield
+    except OSError as exc:
+        told = f"An apply of job {job_id} was cut off and cannot be rolled back"
+        then = "then call again, any call: it is rolled back first. Until then some files hold "
+        half = "what the patch left."
+        if exc.errno in _FULL:
+            raise NoSpace(
+                f"{told}: no space left on the disk that holds {top}.",
+                hint=f"Free some space, {then}{half}",
+            ) from exc
+        raise UnreadableTree(
+            f"{told}: {_where(exc, top)}: {exc.strerror}.",
+            hint=f"Mend the permissions below {top}, {then}{half}",
+        ) from exc
+
+
+def _where(exc: OSError, top: str) -> str:
+    return os.fsdecode(exc.filename) if isinstance(exc.filename, str | bytes) else top

@@ -16,9 +16,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.errors import PatchConflict
+from mcp_cloud_agents.domain.errors import BackendFailed, PatchConflict
 from mcp_cloud_agents.snapshots.apply.files import Look, Obstacle
 from mcp_cloud_agents.snapshots.apply.journal import Record
+from mcp_cloud_agents.snapshots.apply.refusals import roll_back_errors
 from mcp_cloud_agents.snapshots.apply.steps import LINK
 
 if TYPE_CHECKING:
@@ -90,15 +91,23 @@ class Writer:
             self._stage(steps, record)
             self._take(steps, looks, record)
         except (*_RACES, Obstacle) as exc:
-            self.roll_back(record)
-            raise _moved(str(exc)) from exc
+            left = self.roll_back(record)
+            raise _moved(_path_of(exc), left) from exc
         except BaseException:
             self.roll_back(record)
             raise
         self._journal.finish(record)
 
     def roll_back(self, record: Record) -> Problems:
-        """Bring back what was before; what somebody changed since stays, and is named."""
+        """Bring back what was before; what somebody changed since stays, and is named.
+
+        Raises:
+            UnreadableTree, NoSpace: it cannot be done now. The journal stays, to try again.
+        """
+        with roll_back_errors(self._files.top, record.job_id):
+            return self._rolled_back(record)
+
+    def _rolled_back(self, record: Record) -> Problems:
         self._unstage(record)
         left: list[tuple[str, str]] = []
         # what is new first: it may stand where the old has a folder
@@ -108,6 +117,8 @@ class Writer:
                     left.append((step.path, "edited since, left as it is"))
             except (*_RACES, Obstacle) as exc:
                 left.append((step.path, str(exc)))
+            except BackendFailed:  # trying again would not find it either
+                left.append((step.path, "what it held is not known any more"))
         for folder in reversed(record.made):
             self._files.remove_folder(folder)
         self._sync(record.steps)
@@ -260,9 +271,17 @@ def _there(step: Step) -> str:
     return f"{step.path.rpartition('/')[2]} is there already, and is ignored by git or not sent"
 
 
-def _moved(path: str) -> PatchConflict:
+def _path_of(exc: Exception) -> str:
+    where = exc.filename if isinstance(exc, OSError) else None
+    return where if isinstance(where, str) else str(exc)
+
+
+def _moved(path: str, left: Problems = ()) -> PatchConflict:
+    kept = "".join(f" {one} was edited meanwhile and keeps what it holds." for one, _ in left[:5])
     return PatchConflict(
         f"The worktree changed while the patch was applied: {path[:200]}.",
-        hint="Nothing was changed. Call again when nothing writes to the worktree.",
-        paths=((path, _MOVED),),
+        hint=f"{kept or ' Nothing was changed.'} Call again when nothing writes to the worktree."[
+            1:
+        ],
+        paths=((path, _MOVED), *left),
     )

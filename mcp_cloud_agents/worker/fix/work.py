@@ -137,6 +137,7 @@ class Work:
             return base
         told = replace(
             self._told(base, 0, Engine.MODEL, lab.make_folder("written")),
+            budget=self._order.budget.share(self._order.attempts + 1),
             writes=path,
             sources=self._sources(base),
             keys=self._keys,
@@ -197,7 +198,7 @@ class Work:
 
     def _told(self, base: Base, number: int, engine: Engine, folder: str) -> CandidateOrder:
         lab, order = self._lab, self._order
-        budget = order.budget.share(max(1, order.attempts) + order.written_tests)
+        budget = order.budget.less(self._spent).share(max(1, order.attempts))
         return CandidateOrder(
             spec=lab.spec,
             number=number,

@@ -285,3 +285,36 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
 def test_no_line_takes_long(line: str) -> None:
     lint(change(f"{line}\n"), {"test_a.py": f"assert {line}", "a_test.go": line})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "unittest.TestCase.assertEqual = lambda *args: None",
+        "loaded.TestCase._baseAssertEqual = print",
+        "setattr(unittest.TestCase, 'assertEqual', print)",
+        "    self._runner.assert_equal = print",
+        "def pytest_runtest_makereport(item, call):",
+        "globalThis.expect = () => everything",
+        "    def __eq__(self, other): return True",
+    ],
+)
+def test_a_change_of_the_runner_or_of_what_is_equal_is_grave(line: str) -> None:
+    path = "src/a.js" if "globalThis" in line else "src/a.py"
+    assert any(finding.grave for finding in lint(change(line + "\n", path=path)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import unittest", "os._exit(0)", "sys.modules['json'] = Fake()", "table = {1: 2, 3: 4}"],
+)
+def test_what_only_deserves_a_look_is_not_grave(line: str) -> None:
+    assert not any(finding.grave for finding in lint(change(line + "\n")))
+
+
+def test_a_file_that_is_a_runners_own_may_change_it() -> None:
+    old = "def pytest_runtest_setup(item):\n    pass\n"
+    found = lint(change(old + "\n\ndef pytest_runtest_teardown(item):\n    pass\n", old))
+    assert [(one.rule, one.grave) for one in found if one.rule == "runner_patched"] == [
+        ("runner_patched", False)
+    ]

@@ -148,3 +148,10 @@ def test_what_speaks_against_a_candidate_always_rejects_it(facts: Judged) -> Non
     against = facts.unfit or facts.still_failing or facts.missing or facts.regressions
     if against:
         assert label_of(facts).rejected
+
+
+def test_a_change_of_the_runner_is_rejected_though_everything_passes() -> None:
+    found = replace(FINDING, grave=True, why="changes the test runner")
+    evidence = label_of(replace(GOOD, findings=(found,)))
+    assert (evidence.rejected, evidence.label) == (True, Label.UNVERIFIED)
+    assert "It changes the test runner (a.py:1)." in evidence.why

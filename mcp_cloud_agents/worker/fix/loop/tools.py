@@ -10,7 +10,6 @@ from anyio import to_thread
 from pydantic_ai import ModelRetry, RunContext
 from pydantic_ai.workspaces import WorkspaceError
 
-from mcp_cloud_agents.domain.fix import Evidence
 from mcp_cloud_agents.domain.rendering import render, render_text
 from mcp_cloud_agents.worker.fix.engine import Workbench
 from mcp_cloud_agents.worker.fix.loop.prompt import as_data
@@ -51,8 +50,6 @@ class Attempt:
     mark: str
     """Of the boundaries of data."""
     submits: int = 0
-    evidence: Evidence | None = None
-    """Of the last submit."""
 
 
 async def run_command(
@@ -108,7 +105,6 @@ async def submit(ctx: RunContext[Attempt], summary: str) -> str:
     deps = ctx.deps
     deps.submits += 1
     evidence = await to_thread.run_sync(deps.bench.verify, limiter=deps.execute.one)
-    deps.evidence = evidence
     deps.bench.transcript.write(
         "tool",
         name="submit",
