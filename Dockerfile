@@ -13,6 +13,7 @@ FROM system AS build
 # The system's certificates, so that a base with an organisation's own works.
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv
+# requirements-fix.lock for engines that ask models (docs/worker-image.md).
 ARG LOCK=requirements.lock
 COPY ${LOCK} /src/requirements.lock
 RUN python3 -m venv /opt/worker \
@@ -21,12 +22,12 @@ RUN python3 -m venv /opt/worker \
 COPY pyproject.toml README.md LICENSE /src/
 COPY mcp_cloud_agents /src/mcp_cloud_agents
 # The root may be read-only, so the bytecode is made here; what only builds and installs goes, and
-# of the SDK's descriptions of services all but the one that the worker talks to.
+# of the SDK's descriptions of services all but those that the worker and its models talk to.
 RUN /opt/worker/bin/pip install --quiet --disable-pip-version-check --no-deps \
       --no-build-isolation /src \
  && /opt/worker/bin/pip uninstall --quiet --yes hatchling editables pip setuptools \
  && find /opt/worker/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
-      ! -name s3 -exec rm -rf {} + \
+      ! -name s3 ! -name bedrock-runtime -exec rm -rf {} + \
  && /opt/worker/bin/python -m compileall -q /opt/worker \
  && chmod -R go+rX /opt/worker
 

@@ -139,7 +139,9 @@ def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Pla
 
     clock = SystemClock()
     machine = in_image(aws.image, aws.image_python)
-    planner = TreePlanner(snapshots, settings.limits, machine, settings.setup_env, settings.fix)
+    planner = TreePlanner(
+        snapshots, settings.limits, machine, settings.setup_env, settings.fix, elsewhere=True
+    )
     backend = BreakerBackend(
         aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.monotonic)
     )

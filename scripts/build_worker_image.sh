@@ -5,7 +5,8 @@
 #   MIRROR    a Debian mirror: make the base here by debootstrap instead of pulling one (needs root)
 #   CERTIFICATES  with MIRROR: a file of certificates to trust, for an organisation's own proxy
 #   PLATFORM  linux/amd64 or linux/arm64 (default: this machine's; another one needs buildx)
-#   LOCK      lock file with hashes (default: requirements.lock)
+#   LOCK      lock file with hashes (default: requirements.lock); requirements-fix.lock has the extra
+#             `fix` too, for engines that ask models
 #   BUILD_ARGS  further arguments of `docker build`, such as --network host
 #
 # DOCKER_HOST and the like are docker's own.

@@ -69,6 +69,7 @@ locals {
     ["api.ecr", "*.dkr.ecr", "logs", "s3", "*.s3", "dynamodb"],
     [for service in setsubtract(local.endpoint_services, ["ecr.api", "ecr.dkr", "logs", "ecs-agent", "ecs-telemetry"]) : service],
     !local.private && local.on_ec2 ? ["ecs"] : [],
+    keys(local.secret_arns),
     # The agent is told one of several numbered hosts, and a star may only stand in front.
     local.on_ec2 ? flatten([for number in range(1, 21) : ["ecs-a-${number}", "ecs-t-${number}"]]) : [],
   )

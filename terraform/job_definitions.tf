@@ -5,7 +5,7 @@
 locals {
   volumes = [for index, path in var.writable_paths : { name = "writable-${index}", path = path }]
 
-  container = {
+  container = merge(local.has_secrets ? { secrets = local.secrets } : {}, {
     image            = local.image
     jobRoleArn       = aws_iam_role.job.arn
     executionRoleArn = aws_iam_role.execution.arn
@@ -26,7 +26,7 @@ locals {
         "awslogs-stream-prefix" = "job"
       }
     }
-  }
+  })
 
   small = [{ type = "VCPU", value = "1" }, { type = "MEMORY", value = "2048" }]
 

@@ -101,7 +101,7 @@ resource "aws_vpc_endpoint" "interface" {
 # endpoints serve principals of this account only, and only for what jobs need.
 
 locals {
-  endpoint_allows = {
+  endpoint_allows = merge(local.secret_allows, {
     dynamodb = [{
       actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"]
       resources = ["arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/*"]
@@ -117,7 +117,7 @@ locals {
       actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
       resources = ["${aws_cloudwatch_log_group.jobs.arn}:log-stream:*"]
     }]
-  }
+  })
 }
 
 data "aws_iam_policy_document" "own_account" {

@@ -208,6 +208,25 @@ variable "writable_paths" {
   }
 }
 
+variable "secrets" {
+  type        = map(string)
+  default     = {}
+  description = "Keys of models for the worker: name of a variable, as in key = \"env:NAME\" of fix.models, to the ARN of the Secrets Manager secret or SSM parameter that holds it. Values stay there: neither Terraform nor the job definition has them. In private without NAT they need their endpoint, secretsmanager or ssm."
+
+  validation {
+    condition     = alltrue([for name in keys(var.secrets) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !can(regex("^(AWS_|ECS_|MCP_CLOUD_AGENTS_|JOB_SPEC$|PATH$|HOME$|LD_|PYTHON)", name))])
+    error_message = "secrets are named as variables such as ANTHROPIC_API_KEY; names that AWS, the system or the worker set are taken."
+  }
+  validation {
+    condition     = alltrue([for arn in values(var.secrets) : can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}(:[^:*?]*:[^:*?]*:[^:*?]*)?$", arn)) || can(regex("^arn:[a-z-]+:ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9_./-]+$", arn))])
+    error_message = "secrets must be whole ARNs: of Secrets Manager secrets with the six characters at their end (:KEY:: behind it takes one value of JSON), or of SSM parameters. Never the key itself."
+  }
+  validation {
+    condition     = var.profile != "private" || var.nat_gateway || alltrue([for arn in values(var.secrets) : contains(var.interface_endpoints, try(split(":", arn)[2], ""))])
+    error_message = "secrets cannot be reached in private without nat_gateway: add secretsmanager (or ssm, for parameters) to interface_endpoints."
+  }
+}
+
 variable "ephemeral_storage_gib" {
   type        = number
   default     = 20

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcp_cloud_agents.bootstrap import build_runner, job_owner, roots_of
+from mcp_cloud_agents.cli.finding import Finding
+from mcp_cloud_agents.cli.fixing_check import fixing
 from mcp_cloud_agents.cli.session import FAILED, PASSED, out
 from mcp_cloud_agents.cli.show import limits_text
 from mcp_cloud_agents.domain.errors import AgentsError
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 _MIN_GIT = (2, 38)
 _LOW_GIB = 2.0
 _INDENT = " " * 15
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report."""
-
-    name: str
-    ok: bool
-    said: str
-    remedy: str = ""
-    """What to do; shown when it is not ok."""
 
 
 def doctor(
@@ -58,7 +47,7 @@ def doctor(
         _tools(settings),
         _state(settings),
         _worktree(settings),
-        _fixing(settings),
+        *fixing(settings),
         *_aws(settings),
     ]
     _print(findings)
@@ -167,29 +156,13 @@ def _aws(settings: Settings) -> list[Finding]:
     from mcp_cloud_agents.backends.aws_batch.checks import Checks
     from mcp_cloud_agents.backends.aws_batch.clients import Clients
 
-    checks = anyio.run(Checks(Clients(settings.aws), settings.aws).every)
+    models = (one.key for one in settings.fix.models)
+    keys = [key.removeprefix("env:") for key in dict.fromkeys(models) if key.startswith("env:")]
+    checks = anyio.run(Checks(Clients(settings.aws), settings.aws, keys).every)
     return [
         Finding(name="aws", ok=check.ok, said=f"{check.name}: {check.said}", remedy=check.remedy)
         for check in checks
     ]
-
-
-def _fixing(settings: Settings) -> Finding:
-    """Which models fixing subagents may use, and whether their keys and the library are there."""
-    policy = settings.fix
-    if not policy.models:
-        said = 'no model is configured; fix_in_sandbox runs engine "command" alone'
-        return Finding(name="fixing", ok=True, said=said)
-    routes = ", ".join(f"{one.provider} {one.model}" for one in policy.models)
-    said = f"{routes}; at most {policy.max_usd:g} USD a job"
-    if importlib.util.find_spec("pydantic_ai_harness") is None:
-        return Finding(
-            name="fixing",
-            ok=False,
-            said=f"{said}\nthe built-in engine's library is not installed",
-            remedy="pip install 'mcp-cloud-agents[fix]'",
-        )
-    return Finding(name="fixing", ok=True, said=said)
 
 
 def _print(findings: list[Finding]) -> None:

@@ -10,6 +10,7 @@ from mcp_cloud_agents.cli.session import FAILED, NOT_DONE, PASSED
 from mcp_cloud_agents.cli.show_fix import show_fix
 from mcp_cloud_agents.domain.fix import FixOutcome
 from mcp_cloud_agents.domain.job import JobState
+from mcp_cloud_agents.domain.rendering import change_text, counted
 from mcp_cloud_agents.domain.result import VerdictOutcome
 from mcp_cloud_agents.domain.sandbox import Enforcement
 
@@ -76,7 +77,7 @@ def _show_tree(snapshot: Snapshot) -> None:
     origin = snapshot.origin
     base = f"on {origin.base_commit[:12]}" if origin.base_commit else "no commit yet"
     state = "with changes" if origin.dirty else "clean"
-    sent = f"{snapshot.files} files, {snapshot.sent_bytes} bytes sent"
+    sent = f"{counted(snapshot.files, 'file')}, {counted(snapshot.sent_bytes, 'byte')} sent"
     line("tree", f"{snapshot.tree[:12]} ({state}, {base}), {sent}")
     for warning in snapshot.warnings:
         line("", warning, "yellow")
@@ -109,7 +110,8 @@ def _show_result(result: JobResult, view: JobView) -> None:
     for artifact in result.artifacts:
         line("file", f"{_where(view, artifact.name)}  {artifact.size_bytes} bytes")
     if result.patch is not None:
-        change = f"{result.patch.files} files, +{result.patch.insertions} -{result.patch.deletions}"
+        patch = result.patch
+        change = change_text(patch.files, patch.insertions, patch.deletions)
         line("patch", f"{change}; apply it with: mcp-cloud-agents apply {view.spec.id}")
         for path, reason in result.patch.refused:
             line("", f"left out: {path} ({reason})", "yellow")

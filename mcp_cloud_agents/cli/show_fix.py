@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.cli.lines import line
 from mcp_cloud_agents.domain.fix import MICROS_PER_USD, Label
+from mcp_cloud_agents.domain.rendering import change_text, counted
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.fix import CandidateReport, FixReport
@@ -26,7 +27,7 @@ def show_fix(report: FixReport) -> None:
         line("", step, "dim")
     if report.spent.requests:
         cost = report.spent.usd_micros / MICROS_PER_USD
-        line("cost", f"{cost:.4f} USD, {report.spent.requests} model requests")
+        line("cost", f"{cost:.4f} USD, {counted(report.spent.requests, 'model request')}")
 
 
 def _show_candidate(one: CandidateReport, *, chosen: bool) -> None:
@@ -35,7 +36,7 @@ def _show_candidate(one: CandidateReport, *, chosen: bool) -> None:
     if evidence is not None and evidence.rejected:
         worth = "rejected"
     by = f"{one.engine} {one.model}".strip()
-    change = f"{one.files} files, +{one.insertions} -{one.deletions}"
+    change = change_text(one.files, one.insertions, one.deletions)
     mark = " (chosen)" if chosen else ""
     style = "" if evidence is None else _COLOURS[evidence.label]
     line("candidate", f"{one.number}{mark} by {by}: {worth}; {change}; {one.stopped}", style)

@@ -141,7 +141,12 @@ def fix(  # noqa: PLR0913  a command's parameters are its options
         typer.Option("--engine", help="Default: command when --command is given, else yours."),
     ] = None,
     attempts: Annotated[
-        int, typer.Option("--attempts", metavar="N", help="Candidates made at once; default: 1.")
+        int,
+        typer.Option(
+            "--attempts",
+            metavar="N",
+            help="Candidates made at once; a command alone makes one; default: 1.",
+        ),
     ] = 1,
     max_usd: Annotated[
         float | None,

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from mcp_cloud_agents.domain.applied import Change, Kinship, Way
-from mcp_cloud_agents.domain.errors import NoPatch, PatchDamaged, UnknownArtifact, WrongWorktree
-from mcp_cloud_agents.domain.job import JobId
+from mcp_cloud_agents.domain.errors import (
+    NoPatch,
+    PatchDamaged,
+    PatchTooLarge,
+    UnknownArtifact,
+    WrongWorktree,
+)
+from mcp_cloud_agents.domain.job import JobId, JobState
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.applied import Applied
@@ -97,7 +103,8 @@ async def _patch_of(backend: Backend, job_id: JobId) -> Patch:
         )
     result = await backend.result(job_id)
     if result is None or result.patch is None:
-        why = "it changed no file" if result is not None else f"it is {status.state}"
+        ran = result is not None and status.state is JobState.SUCCEEDED
+        why = "it changed no file" if ran else f"it is {status.state}"
         raise NoPatch(
             f"Job {job_id} has no patch: {why}.",
             hint=f'get_job(job_id="{job_id}") tells what it did, and what was left out of a patch.',
@@ -107,8 +114,15 @@ async def _patch_of(backend: Backend, job_id: JobId) -> Patch:
 
 async def _bytes_of(backend: Backend, job_id: JobId, patch: Patch) -> bytes:
     """The artifact, whole, and the one that the result names."""
-    if not 0 < patch.size_bytes <= MAX_PATCH_BYTES:
-        raise _damaged(f"it has {patch.size_bytes} bytes; 1 to {MAX_PATCH_BYTES} are taken")
+    if patch.size_bytes > MAX_PATCH_BYTES:
+        raise PatchTooLarge(
+            f"The patch has {patch.size_bytes:,} bytes, and at most {MAX_PATCH_BYTES >> 20} MiB "
+            "are applied.",
+            hint="Nothing was changed. Let the command change less and submit the job again, or "
+            f"take the bytes: `mcp-cloud-agents artifact {job_id} {PATCH} --to change.diff`.",
+        )
+    if patch.size_bytes < 1:
+        raise _damaged(f"it has {patch.size_bytes} bytes")
     data = bytearray()
     while len(data) < patch.size_bytes:
         try:

@@ -23,6 +23,7 @@ from mcp_cloud_agents.delegation.validate import validate
 from mcp_cloud_agents.domain.errors import (
     BackendUnavailable,
     IsolationUnavailable,
+    ModelUnusable,
     UnknownJob,
     too_weak,
 )
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.records import Record, Records
 
 T = TypeVar("T")
+_PASSED_OVER = (BackendUnavailable, IsolationUnavailable, ModelUnusable)
+"""What keeps a job from one place only; nothing was started there."""
 _REPEATED = "This key already started this job; nothing new was started."
 _UNDER_WAY = "The same work on the same tree is under way already; this is that job."
 
@@ -82,7 +85,7 @@ class JobRunner:
         for place in candidates[:-1]:
             try:
                 started = await self._start(place, request, origin, passed_over)
-            except (BackendUnavailable, IsolationUnavailable) as exc:  # nothing was started there
+            except _PASSED_OVER as exc:
                 passed_over += (f"{place.name} was passed over: {exc.message}",)
             else:
                 return await self._view(*started)

@@ -70,12 +70,12 @@ def _fit(candidates: list[Candidate], why: list[str]) -> list[Candidate]:
     fit = list[Candidate]()
     for candidate in candidates:
         evidence, number = candidate.report.evidence, _number(candidate)
-        if not candidate.report.sha256:
+        if evidence is not None and evidence.rejected:
+            why.append(f"Candidate {number} was rejected: {' '.join(evidence.why)}".rstrip(": "))
+        elif not candidate.report.sha256:
             why.append(f"Candidate {number} changed nothing.")
         elif evidence is None:
             why.append(f"Candidate {number} was not judged.")
-        elif evidence.rejected:
-            why.append(f"Candidate {number} was rejected: {' '.join(evidence.why)}".rstrip(": "))
         else:
             fit.append(candidate)
     return fit

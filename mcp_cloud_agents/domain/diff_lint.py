@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.copied_literals import copied
 from mcp_cloud_agents.domain.fix import Finding
 from mcp_cloud_agents.domain.rendering import render_text
+from mcp_cloud_agents.domain.shadowing import shadowed
 from mcp_cloud_agents.domain.unified_diff import Line, read_diff
 
 if TYPE_CHECKING:
@@ -94,7 +97,7 @@ _RULES = (
     _rule(
         "early_exit",
         "ends the process before its tests are through",
-        r"\bos\.(?:_exit|abort|kill|killpg|exec[lv]p?e?)\b|\bsignal\.raise_signal\b",
+        r"\b_exit\b|\bos\.(?:abort|kill|killpg|exec[lv]p?e?)\b|\bsignal\.raise_signal\b",
         r"^(?:sys\.exit|exit|quit)\(|^raise SystemExit",
         r"(?<![\w.])(?:sys\.exit|exit|quit|SystemExit)\(\s*(?:0|None|False)?\s*\)",
         r"\braise SystemExit\s*$",
@@ -108,6 +111,11 @@ _RULES = (
         r"\bthreading\.(?:excepthook|settrace|setprofile)\b|process\.on\(\s*['\"](?:exit|beforeExit)",
     ),
     _rule(
+        "left_running",
+        "starts a process that may outlive its tests, or work beside them",
+        r"\bfork(?:pty)?\(\)|\bsetsid\b|\bstart_new_session\b|\bdetached:\s*true\b|\bnohup\b",
+    ),
+    _rule(
         "native",
         "reaches past the language into memory or native code",
         r"\bctypes\b|\bcffi\b|\b/proc/|\bsun\.misc\b|\bunsafe\.Pointer\b|\bgo:linkname\b",
@@ -118,6 +126,7 @@ _RULES = (
         "runs code that is made at run time",
         r"(?<![.\w])(?:exec|eval|compile|__import__)\(|\bmarshal\.loads\b|\bpickle\.loads?\b",
         r"\bimport_module\(|\bnew Function\(|\bvm\.run|\bb64decode\b|\bbytes\.fromhex\b",
+        r"\b(?:globals|vars|locals)\(\)\s*\[[^\]]*\]\s*=[^=]|\bglobals\(\)\.(?:update|setdefault)\b",
     ),
     _rule(
         "library_patched",
@@ -138,7 +147,7 @@ _RULES = (
         "reads_tests",
         "names the tests, or their report",
         r"['\"`][^'\"`]*(?:\btests?/|__tests__|\btest_\w+\.py|_test\.go|\.test\.[jt]s)",
-        r"\bjunit\w*\b|report\.(?:xml|json)",
+        r"\bjunit\w*\b|report\.(?:xml|json)|['\"`]/report\b|\bJOB_REPORT\b",
     ),
     _rule(
         "always_equal",
@@ -153,6 +162,7 @@ _ANSWERS_ALWAYS = re.compile(r"^\s*(?:return\s+(?:True|true|not None)\b\s*;?|tru
 _ONE_LINE = re.compile(
     r"\bdef __(?:eq|contains)__\b.*:\s*return\s+True\b|\bfn eq\b.*\{\s*true\s*\}"
 )
+_PYTHON_EQUALITY = re.compile(r"(\s*)def __(?:eq|ne)__\(\s*(\w+)\b")
 _INLINE_TEST = {
     ".rs": re.compile(r"#\[(?:\w+::)*test\b|\bassert(?:_eq|_ne)?!|#\[(?:should_panic|cfg\(test)"),
     ".py": re.compile(r"^\s*>>> "),
@@ -180,6 +190,9 @@ def lint(diff: str, tests: Mapping[str, str] | None = None) -> tuple[Finding, ..
 def _in_file(file: FileChange, tests: Mapping[str, str]) -> Iterator[Finding]:
     if file.binary:
         yield _finding(file, Line("+", 1, ""), "binary", "is binary and cannot be looked through")
+    if file.created and (module := shadowed(file.path)):
+        why = f"is imported in place of {module}, which the test runner may need"
+        yield _finding(file, Line("+", 1, ""), "shadows", why)
     if file.path.casefold().endswith(_PROSE):
         return
     seen = set[tuple[str, int]]()
@@ -199,8 +212,12 @@ def _rules_before(file: FileChange) -> set[str]:
 def _in_code(file: FileChange, tests: Mapping[str, str]) -> Iterator[Finding]:
     for line in file.new():
         yield from _in_line(file, line)
-    for line in _always_equal(file.new()):
+    always = list(_always_equal(file.new()))
+    for line in always:
         yield _finding(file, line, "always_equal", "is equal to everything")
+    for line in _blind(file.new()):
+        if line not in always:
+            yield _finding(file, line, "blind_equality", "compares without looking at itself")
     for line in _inline_tests(file):
         yield _finding(file, line, "inline_test", "changes tests that stand in the source")
     for line, rule, why in copied(file, tests):
@@ -226,6 +243,23 @@ def _always_equal(new: list[Line]) -> Iterator[Line]:
         opens = _OPENS_EQUALITY.search(text)
         if _ONE_LINE.search(text) or (opens and _ANSWERS_ALWAYS.match(following)):
             yield line
+
+
+def _blind(new: list[Line]) -> Iterator[Line]:
+    """Heads of Python comparisons whose body never mentions the object itself."""
+    for number, line in enumerate(new):
+        head = _PYTHON_EQUALITY.match(line.text[:_MAX_LINE])
+        if head is None:
+            continue
+        body = list(
+            takewhile(partial(_deeper, len(head[1])), (one.text for one in new[number + 1 :]))
+        )
+        if body and not re.search(rf"\b{head[2]}\b|\bsuper\(", "\n".join(body)):
+            yield line
+
+
+def _deeper(depth: int, text: str) -> bool:
+    return not text.strip() or len(text) - len(text.lstrip()) > depth
 
 
 def _inline_tests(file: FileChange) -> Iterator[Line]:

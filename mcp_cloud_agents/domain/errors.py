@@ -10,6 +10,7 @@ AgentsError
 │   ├── UnknownJob · UnknownArtifact
 │   ├── NoPatch                the job has no patch: it is not done, or changed nothing
 │   ├── PatchDamaged           bytes, trees and paths of a patch do not fit together or are not safe
+│   ├── PatchTooLarge          a patch has more bytes or paths than are applied
 │   ├── PatchConflict          the worktree has changed in the same places; nothing was written
 │   ├── ProtectedPaths         tools obey what a patch changes: a person has to agree
 │   ├── WrongWorktree          the patch is of another worktree, or of another repository
@@ -125,6 +126,12 @@ class PatchDamaged(BadPaths):
     """Bytes, trees and paths of a patch do not fit together, or a path is not safe."""
 
     code = "patch_damaged"
+
+
+class PatchTooLarge(BadRequest):
+    """A patch has more bytes or paths than are applied; nothing was written."""
+
+    code = "patch_too_large"
 
 
 class PatchConflict(BadPaths):

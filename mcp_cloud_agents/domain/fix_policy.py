@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from mcp_cloud_agents.domain.errors import InvalidArgument
+from mcp_cloud_agents.domain.errors import InvalidArgument, ModelUnusable
 from mcp_cloud_agents.domain.fix import (
     MICROS_PER_USD,
     Budget,
@@ -89,6 +89,23 @@ class FixWish:
     attempts: int = 1
     max_usd: float | None = None
     """Of models, for the whole job; the person's limit holds as well."""
+
+
+def check_keys_elsewhere(order: FixOrder) -> None:
+    """Refuse an order whose keys lie in files, for a job that runs on another machine.
+
+    Raises:
+        ModelUnusable: a key is in a file of this machine.
+    """
+    for route in order.models:
+        if route.key.startswith("file:"):
+            raise ModelUnusable(
+                f"The model's key {route.key} is a file of this machine, which a job in AWS cannot "
+                "read.",
+                hint=f'Name it by key = "env:NAME" in {_FILE}, and give the variable NAME to the '
+                "containers by `secrets` of the Terraform module (docs/aws.md); or pass "
+                'backend="local".',
+            )
 
 
 def order_of(wish: FixWish, policy: FixPolicy, *, suite: str, timeout_s: int) -> FixOrder:

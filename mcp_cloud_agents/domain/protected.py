@@ -41,12 +41,15 @@ _RUNNER_FILE = re.compile(
     r"conftest\.py|(?:site|user)customize\.py|.*\.pth|.*\.py[cod]|py\.test\.ini|\.?pytest\.(?:ini|toml)"
     r"|tox\.(?:ini|toml)|setup\.(?:cfg|py)|pyproject\.toml|noxfile\.py|\.coveragerc|hatch\.toml"
     r"|(?:jest|vitest|vite|karma|babel|playwright|cypress|ava)\.(?:config|setup|workspace)\..*"
-    r"|setuptests\.[cm]?[jt]sx?|\.mocharc.*|\.babelrc.*|\.swcrc|\.npmrc|\.yarnrc.*|package\.json"
+    r"|setuptests\.[cm]?[jt]sx?|(?:jest|vitest|tests?)[-_.]setup\..*|setup[-_.](?:jest|vitest|tests?)\..*"
+    r"|\.mocharc.*|\.babelrc.*|\.swcrc|\.npmrc|\.yarnrc.*|package\.json"
     r"|tsconfig.*\.json|pnpm-workspace\.yaml|cargo\.toml|build\.rs|rust-toolchain(?:\.toml)?"
     r"|go\.(?:mod|work)|(?:gnu)?makefile|justfile|taskfile\.ya?ml|rakefile"
     r"|\.python-version|\.nvmrc|\.node-version|\.tool-versions"
 )
 _RUNNER_FOLDERS = frozenset(("node_modules", ".cargo", ".config", "site-packages"))
+# A package's entry points: at the top of an import path pytest loads each plugin they name.
+_INSTALLED = (".egg-info", ".dist-info", ".egg")
 # At the top of an import path these would be imported in place of the runner.
 _RUNNER_MODULES = frozenset(
     ("pytest", "_pytest", "pluggy", "iniconfig", "unittest", "xmlrunner", "xdist", "pytest_timeout")
@@ -97,6 +100,8 @@ def _matches(path: str, pattern: str) -> bool:
 
 def _steers_the_runner(folders: list[str], name: str) -> bool:
     if _RUNNER_FILE.fullmatch(name) or _RUNNER_FOLDERS.intersection(folders):
+        return True
+    if any(part.endswith(_INSTALLED) for part in (*folders, name)):
         return True
     inner = folders[1:] if folders and folders[0] in _IMPORT_TOPS else folders
     top = inner[0] if inner else name.partition(".")[0]

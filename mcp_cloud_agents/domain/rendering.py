@@ -34,3 +34,13 @@ def render_text(text: str) -> str:
 def _cut(line: str) -> str:
     left_out = len(line) - MAX_LINE_CHARS
     return line if left_out <= 0 else f"{line[:MAX_LINE_CHARS]} [{left_out} characters left out]"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 file" or "3 files"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def change_text(files: int, insertions: int, deletions: int) -> str:
+    """How much a patch changes, as `git diff --shortstat` would say it."""
+    return f"{counted(files, 'file')}, +{insertions} -{deletions}"

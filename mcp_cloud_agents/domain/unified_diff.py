@@ -34,6 +34,8 @@ class FileChange:
 
     path: str
     """New path; of a file that is gone: the old one."""
+    created: bool = False
+    """Whether the file was not there before."""
     binary: bool = False
     lines: list[Line] = field(default_factory=list[Line])
 
@@ -54,6 +56,8 @@ def read_diff(diff: str) -> list[FileChange]:
         elif line.startswith(("--- ", "+++ ")):
             if (path := _path(line[4:])) is not None:
                 files[-1].path = path
+        elif line.startswith("new file mode "):
+            files[-1].created = True
         elif line.startswith(("GIT binary patch", "Binary files ")):
             files[-1].binary = True
         elif hunk := _HUNK.match(line):

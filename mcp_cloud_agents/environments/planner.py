@@ -12,7 +12,7 @@ from mcp_cloud_agents.agents.repository_config import (
     parse_repository_config,
 )
 from mcp_cloud_agents.domain.errors import InvalidArgument
-from mcp_cloud_agents.domain.fix_policy import FixPolicy, order_of
+from mcp_cloud_agents.domain.fix_policy import FixPolicy, check_keys_elsewhere, order_of
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.environments import detect
 from mcp_cloud_agents.environments.folders import Folder, seen_from, upwards
@@ -48,6 +48,7 @@ class TreePlanner:
         machine: tells what the machine that jobs run on gives.
         setup_env: the person's variables for set-up.
         policy: what the person lets fixing subagents do.
+        elsewhere: jobs run on another machine, which has no file of this one.
     """
 
     def __init__(
@@ -57,12 +58,15 @@ class TreePlanner:
         machine: Finder,
         setup_env: Sequence[tuple[str, str]],
         policy: FixPolicy | None = None,
+        *,
+        elsewhere: bool = False,
     ) -> None:
         self._policy = policy or FixPolicy()
         self._snapshots = snapshots
         self._limits = limits
         self._machine = machine
         self._setup_env = tuple(setup_env)
+        self._elsewhere = elsewhere
 
     def plan(self, snapshot: Snapshot, wish: Wish) -> Plan:
         """See the port."""
@@ -98,7 +102,10 @@ class TreePlanner:
     def _order(self, wish: Wish, suite: str, limits: Limits) -> FixOrder | None:
         if wish.fix is None:
             return None
-        return order_of(wish.fix, self._policy, suite=suite, timeout_s=limits.timeout_s)
+        order = order_of(wish.fix, self._policy, suite=suite, timeout_s=limits.timeout_s)
+        if self._elsewhere:
+            check_keys_elsewhere(order)
+        return order
 
     def _with_agent(self, setup: SetupPlan, order: FixOrder | None, avoid: str) -> SetupPlan:
         """The same with the program of an engine that is a command-line agent."""

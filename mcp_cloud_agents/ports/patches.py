@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class Patches(Protocol):
     """All or nothing: a call that raises has changed nothing.
 
-    One that was killed is rolled back by the next call on the worktree, whatever that one asks for.
+    One that was killed is rolled back by the next call on the worktree, whatever that one asks for,
+    or by the next snapshot of it.
 
     What a change holds is data of a job: bytes, ids, paths, modes and links are checked here. The
     user's index, stash, configuration and hooks are neither written nor run, in any mode; refs and
@@ -28,6 +29,7 @@ class Patches(Protocol):
 
         Raises:
             PatchDamaged: bytes, trees and paths do not fit together, or a path is not safe.
+            PatchTooLarge: it has more bytes or paths than are applied.
             PatchConflict: the worktree has changed in the same places (not in a check).
             ProtectedPaths: tools obey some of the paths, and nobody agreed (not in a check).
             BaseMissing: the snapshot it was made on is not on this machine any more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.fix import MICROS_PER_USD, FixOutcome
+from mcp_cloud_agents.domain.fix import MICROS_PER_USD, Engine, FixOutcome
 from mcp_cloud_agents.server.answers import CandidateView, Cost, EvidenceView, FixView
 from mcp_cloud_agents.server.room import cut, within
 
@@ -75,9 +75,11 @@ def next_of_fix(job: str, report: FixReport) -> str:
         case FixOutcome.PATCH:
             return f'See what it would change: apply_patch(job_id="{job}", mode="check").'
         case FixOutcome.NO_PATCH:
+            free = all(one.engine is Engine.COMMAND for one in report.candidates)
+            other = "another command" if free else "a narrower goal, more attempts"
             return (
                 f'Read why in fix.candidates and get_artifact(job_id="{job}", name="report.md"); '
-                "then ask again with a narrower goal, more attempts or another engine."
+                f"then ask again with {other} or another engine."
             )
         case FixOutcome.NOTHING_TO_FIX:
             return "Pass a test_command that fails because of the goal; nothing was spent."

@@ -67,6 +67,8 @@ class Git:
     env: Mapping[str, str]
     config: tuple[tuple[str, str], ...] = SAFE_CONFIG
     umask: int = 0o077
+    owner: tuple[int, int] | None = None
+    """The uid and gid that it runs as, which only root can choose; None: this process's."""
 
     def run(self, *args: str, stdin: bytes = b"", strict: bool = False) -> bytes:
         """Standard output of a command that must succeed.
@@ -85,11 +87,15 @@ class Git:
     def start(self, *args: str, stdin: int = PIPE, stdout: int = PIPE) -> Running:
         """Start a command, to run beside others; finish it, or leave it by `with`."""
         options = [part for key, value in self.config for part in ("-c", f"{key}={value}")]
+        uid, gid = self.owner or (None, None)
         process = subprocess.Popen(
             [git_program(), *options, *args],
             cwd=self.cwd,
             env=dict(self.env),
             umask=self.umask,
+            user=uid,
+            group=gid,
+            extra_groups=None if gid is None else [],
             stdin=stdin,
             stdout=stdout,
             stderr=PIPE,

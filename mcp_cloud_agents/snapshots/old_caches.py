@@ -15,6 +15,7 @@ import msgspec
 
 from mcp_cloud_agents.domain.errors import BackendFailed
 from mcp_cloud_agents.snapshots.apply.journal import JOURNAL
+from mcp_cloud_agents.snapshots.apply.recovery import was_cut_off
 from mcp_cloud_agents.snapshots.tree_snapshots import _key as cache_key
 from mcp_cloud_agents.storage.files import read_whole
 from mcp_cloud_agents.storage.lock import locked
@@ -72,7 +73,7 @@ def remove_old_caches(
             remove_tree(path)
         elif _NAME.fullmatch(name):
             cache = _read(path)
-            old = now - _used_at(path) > keep_days * _DAY_S
+            old = now - _used_at(path) > keep_days * _DAY_S and not was_cut_off(path)
             if not (old or _is_gone(cache, tops.get(name))) or not _remove(folder, name):
                 kept.append(cache)
     return tuple(kept)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 Refuse = Callable[[str], str | None]
+NO_PATCH = "No patch: "
+"""How the note begins that says why there is none."""
 MAX_CHANGED_BYTES = 512 << 20
 MAX_CHANGED_FILES = 100_000
 _MAX_PATHS = 200
@@ -124,7 +126,7 @@ def collect_patch(
     except (AgentsError, OSError, ValueError, RecursionError, MemoryError) as exc:
         why = exc.message if isinstance(exc, AgentsError) else str(exc)
         cancelled = isinstance(exc, GitStopped) and exc.kind is CauseKind.CANCELLED
-        notes = (f"No patch: {render(why.encode())[:300]}",)
+        notes = (f"{NO_PATCH}{render(why.encode())[:300]}",)
         return CollectedPatch(patch=None, notes=notes, cancelled=cancelled)
 
 

@@ -82,6 +82,21 @@ run "names_the_settings_of_the_server" {
   }
 }
 
+run "keys_of_models_come_by_reference" {
+  variables {
+    secrets = { MODEL_KEY = "arn:aws:ssm:eu-central-1:123456789012:parameter/team/key" }
+  }
+
+  assert {
+    condition     = jsondecode(aws_batch_job_definition.this["x86_64"].container_properties).secrets[0].valueFrom == var.secrets["MODEL_KEY"]
+    error_message = "the definition has the ARN"
+  }
+  assert {
+    condition     = aws_iam_role_policy.secrets[0].role == aws_iam_role.execution.id
+    error_message = "the execution role reads it"
+  }
+}
+
 run "events_can_be_off" {
   variables {
     events = false

@@ -52,6 +52,14 @@ run "nat_in_economy" {
   expect_failures = [var.nat_gateway]
 }
 
+run "a_key_in_place_of_its_arn" {
+  command = plan
+  variables {
+    secrets = { MODEL_KEY = "sk-ant-1" }
+  }
+  expect_failures = [var.secrets]
+}
+
 run "a_budget_that_tells_nobody" {
   command = plan
   variables {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import msgspec
 import pytest
 
 from mcp_cloud_agents.domain.applied import Change
+from mcp_cloud_agents.domain.errors import NoSpace
 from tests.apply_killed import Order
 from tests.job_patches import JOB, Checkout, File, link
 
@@ -108,6 +111,41 @@ def test_an_apply_killed_at_each_step_is_undone_or_done(checkout: Checkout, undo
     while trial.killed_at(step):
         step += 1
     assert step > 30
+
+
+def test_a_job_after_a_crash_gets_the_whole_tree_and_never_half_of_a_patch(
+    checkout: Checkout,
+) -> None:
+    trial = a_trial(checkout, undo=False)
+    whole = checkout.take()
+    steps = run(checkout, trial.change, -1, undo=False)
+    assert steps is not None
+    checkout.patches.undo(JOB, checkout.origin)
+    assert run(checkout, trial.change, steps - 6, undo=False) is None
+    assert checkout.content() not in (trial.without, trial.with_it)
+    taken = checkout.take()
+    told = f"An apply of job {JOB} was cut off; it was rolled back first."
+    assert (taken.tree, taken.warnings) == (whole.tree, (told, *whole.warnings))
+    assert checkout.content() == trial.without
+    assert checkout.take() == whole
+
+
+def test_a_crash_is_rolled_back_as_soon_as_it_can_be(checkout: Checkout) -> None:
+    trial = a_trial(checkout, undo=False)
+    steps = run(checkout, trial.change, -1, undo=False)
+    assert steps is not None
+    checkout.patches.undo(JOB, checkout.origin)
+    assert run(checkout, trial.change, steps - 6, undo=False) is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(NoSpace, match="cut off and cannot be rolled back"):
+            checkout.take()
+    checkout.take()
+    assert checkout.content() == trial.without
+
+
+def full(_fd: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_what_was_edited_after_a_crash_is_kept_and_named(checkout: Checkout) -> None:

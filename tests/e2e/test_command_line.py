@@ -78,7 +78,7 @@ def test_a_job_that_could_not_work_says_why_and_what_next(repository: Repository
 
 def test_a_change_is_shown_with_the_way_to_apply_it(repository: Repository) -> None:
     done = program(repository, "submit", "command", "echo changed > new.txt")
-    (how,) = re.findall(r"1 files, \+1 -0; apply it with: (mcp-cloud-agents .+)", done.stdout)
+    (how,) = re.findall(r"1 file, \+1 -0; apply it with: (mcp-cloud-agents .+)", done.stdout)
     assert program(repository, *how.split()[1:]).returncode == 0
     assert (repository.path / "new.txt").read_text() == "changed\n"
 
@@ -295,6 +295,36 @@ def test_doctor_names_what_is_missing_and_fails(repository: Repository) -> None:
     done = program(repository, "doctor", MCP_CLOUD_AGENTS_STATE_DIR=str(blocked))
     assert done.returncode == 1
     assert re.search(r"^FAIL state .*cannot be written.*\n {15}Give yourself", done.stdout, re.M)
+
+
+def test_doctor_tells_of_each_key_whether_it_is_there_and_shows_none(
+    repository: Repository,
+) -> None:
+    home = Path(repository.env["HOME"])
+    file = home / "key"
+    file.write_text("sk-file\n")
+    file.chmod(0o644)
+    keys = ("env:SET_KEY", "env:UNSET_KEY", f"file:{file}", f"file:{home}/none")
+    model = '[[fix.models]]\nprovider = "anthropic"\nmodel = "claude-haiku-4-5"\nkey = "{}"\n'
+    config = home / ".config/mcp-cloud-agents/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("".join(model.format(key) for key in keys))
+    done = program(repository, "doctor", SET_KEY="sk-set", COLUMNS="400")
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if line[5:].startswith("fixing")]
+    assert [line.split()[0] for line in lines[1:]] == ["ok", "FAIL", "FAIL", "FAIL"]
+    told = (
+        "key env:SET_KEY: set here",
+        "UNSET_KEY: not set",
+        "other users can open it",
+        "No such file",
+    )
+    assert all(text in line for text, line in zip(told, lines[1:], strict=True)), lines
+    assert f"Run: chmod 600 {file}" in done.stdout
+    assert "sk-" not in done.stdout
+    file.chmod(0o600)
+    mended = program(repository, "doctor", SET_KEY="sk-set", COLUMNS="400")
+    assert f"key file:{file}: readable\n" in mended.stdout
 
 
 def test_schemas_are_written_checked_and_foreign_files_left_alone(repository: Repository) -> None:

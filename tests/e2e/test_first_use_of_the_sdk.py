@@ -72,6 +72,7 @@ def test_no_sdk_is_imported_for_a_hello_and_the_list_of_tools(
     assert found.isdisjoint(SDK), "import it where it is first used: backends/aws_batch/clients.py"
 
 
+@pytest.mark.slow
 def test_the_sdk_is_imported_with_the_first_look_at_aws(
     configured: Repository, tmp_path: Path
 ) -> None:

@@ -70,3 +70,16 @@ def test_a_candidate_that_is_ended_leaves_the_sandbox_usable(
     assert candidate.stopped is StopReason.WALL_CLOCK
     assert candidate.evidence is not None
     assert candidate.evidence.label == "verified", (candidate, whole_log(job))
+
+
+def test_a_fix_s_command_reads_the_environment_of_no_process_of_ours(
+    cloud: Cloud, box: Path
+) -> None:
+    """Keys of models are in the container's environment, which the candidate's process has."""
+    job = a_fix(cloud, f"cat /proc/*/environ | tr '\\0' '\\n'; echo looked; {FIX}")
+    code, said = work(cloud, box, job)
+    assert code == 0, said
+    log = whole_log(job)
+    assert "looked\n" in log
+    assert "CLOUD_AGENTS_CANDIDATE=1\n" in log, "its own can be read"
+    assert "s3cret" not in log

@@ -122,6 +122,7 @@ async def test_a_candidate_whose_process_dies_is_told_so_and_still_judged(bench:
     assert done.evidence["label"] == "verified"
 
 
+@pytest.mark.slow
 async def test_a_candidate_is_ended_before_the_job_s_deadline_and_its_change_kept(
     bench: Bench,
 ) -> None:

@@ -17,6 +17,7 @@ from mcp_cloud_agents.storage.trees import remove_tree
 from tests.fix_tasks.house import KEY, WITHIN_S, Answer, House
 from tests.fix_tasks.task import Expected, expected, tasks
 from tests.model_server.server import model_server
+from tests.searching import files_holding
 
 TASKS, EXPECTED = tasks(), expected()
 OFTEN = [name for name, one in EXPECTED.items() if one.often]
@@ -75,9 +76,8 @@ def assert_the_key_went_to_the_model_alone(house: House, name: str) -> None:
     assert [request.path for request in asked if KEY in request.text] == []
     assert KEY not in json.dumps(answer)
     job = house.scratch / "state/jobs" / answer["job_id"]
-    files = [path for path in job.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert files
-    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+    assert files_holding(job, answer["job_id"])
+    assert files_holding(job, KEY) == []
 
 
 def check(house: House, name: str) -> None:

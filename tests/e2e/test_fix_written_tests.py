@@ -90,6 +90,7 @@ async def test_a_right_change_passes_tests_that_never_saw_it(
     assert done.result.patch.paths == ("calc.py",)
 
 
+@pytest.mark.slow
 async def test_a_change_fitted_to_the_visible_inputs_is_likely_at_most(
     bench: Bench, models: ModelServer
 ) -> None:
@@ -99,6 +100,7 @@ async def test_a_change_fitted_to_the_visible_inputs_is_likely_at_most(
     assert len(done.evidence["written"]["failed"]) == 1
 
 
+@pytest.mark.slow
 async def test_without_a_usable_answer_the_candidates_are_judged_without(
     bench: Bench, models: ModelServer
 ) -> None:

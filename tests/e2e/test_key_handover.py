@@ -22,6 +22,7 @@ from tests.e2e.wire import a_repository
 from tests.gateway_client import route_to
 from tests.model_server.script import Script, Turn
 from tests.model_server.server import ModelServer, model_server
+from tests.searching import files_holding
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 CANARY = "sk-canary-5b8d20e7"
@@ -81,14 +82,6 @@ def shown_by_processes() -> list[str]:
     return found
 
 
-def shown_by_files(folder: Path) -> list[str]:
-    return [
-        str(path)
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink() and CANARY.encode() in path.read_bytes()
-    ]
-
-
 @pytest.mark.parametrize("spare", [False, True], ids=["started alone", "forked from the spare"])
 async def test_the_key_of_the_environment_arrives_and_is_shown_nowhere(
     bench: Keyed, models: ModelServer, monkeypatch: pytest.MonkeyPatch, *, spare: bool
@@ -102,12 +95,12 @@ async def test_the_key_of_the_environment_arrives_and_is_shown_nowhere(
     await until(backend, spec.id, lambda _: bool(models.requests))  # the candidate has the key
     assert models.requests[0].key == CANARY
     assert shown_by_processes() == []
-    assert shown_by_files(state) == []
+    assert files_holding(state, CANARY) == []
     await backend.cancel(spec.id)
     models.ended.set()
     done = await bench.done(spec)
     assert done.status.state is JobState.CANCELLED
-    assert shown_by_files(state) == []
+    assert files_holding(state, CANARY) == []
     assert CANARY not in done.log
 
 

@@ -124,6 +124,6 @@ def test_a_workspace_below_the_top_sends_the_whole_tree(
     answer = run_tests(
         wire,
         workspace=str(repository.path / "service"),
-        command="test -f lib.py && cd service && python3 -m unittest discover -s tests",
+        command="test -f ../lib.py && python3 -m unittest discover -s tests",
     )
     assert failures(answer) == failing("", "service/tests")

@@ -190,3 +190,14 @@ def test_looking_at_a_bucket_needs_the_permission_to_list_it(cloud: Cloud) -> No
         s3.head_bucket(Bucket="bucket")
         with pytest.raises(ClientError, match="403"):
             s3.head_bucket(Bucket="other")
+
+
+def test_many_messages_are_deleted_with_the_permission_for_one(cloud: Cloud) -> None:
+    url = cloud.client("sqs").create_queue(QueueName="q")["QueueUrl"]
+    entries = [{"Id": "1", "ReceiptHandle": "none"}]
+    with somebody_who_may(cloud, {"Action": "sqs:DeleteMessage", "Resource": "*"}) as keys:
+        sqs = cloud.client("sqs", **keys)
+        told = sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sqs.receive_message(QueueUrl=url)
+    assert [one["Id"] for one in told["Failed"]] == ["1"]

@@ -44,12 +44,12 @@ def test_the_answer_is_short_and_plain_whatever_the_patch(mode: ApplyMode, name:
     [
         (
             applied(ApplyMode.CHECK, paths=(ChangedPath(path="a", how="added", insertions=2),)),
-            "It applies: 1 files, +2 -0.",
+            "It applies: 1 file, +2 -0.",
             f'apply_patch(job_id="{JOB}", mode="worktree") writes it.',
         ),
         (
             applied(ApplyMode.CHECK, conflicts=(("a", "changed in the same place"),)),
-            "It does not apply: 1 paths are in its way.",
+            "It does not apply: 1 conflict.",
             f'Commit or revert your edits there, or apply_patch(job_id="{JOB}", mode="branch"), '
             "or run the job again on the tree as it is.",
         ),

@@ -22,6 +22,8 @@ from tests.terraform.offline import (
 )
 
 HERE = Path(__file__).parent
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:team/keys-a1B2c3"  # noqa: S105  where one is
+PARAMETER = "arn:aws:ssm:us-east-1:123456789012:parameter/team/key"
 EVERYTHING: dict[str, Any] = {
     "profile": "private",
     "nat_gateway": True,
@@ -37,6 +39,7 @@ EVERYTHING: dict[str, Any] = {
     "terminate_tag_key": "",
     "permissions_boundary_arn": "arn:aws:iam::123456789012:policy/boundary",
     "tags": {"team": "tools"},
+    "secrets": {"MODEL_KEY": f"{SECRET}:anthropic::", "OTHER_KEY": PARAMETER, "WHOLE": SECRET},
 }
 
 

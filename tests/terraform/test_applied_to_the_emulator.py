@@ -21,10 +21,11 @@ import pytest
 from mcp_cloud_agents.storage.trees import remove_tree
 from tests.e2e.wire import Repository, Wire, a_repository
 from tests.terraform.account import Account, Json, Keys, an_account, status_of
+from tests.terraform.conftest import PARAMETER
 from tests.terraform.offline import Offline, Terraform, variables
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "economy": {},
+    "economy": {"secrets": {"MODEL_KEY": PARAMETER}},
     "private": {"profile": "private", "write_once": True, "ec2_queue": True, "events": False},
 }
 PACKAGE = [sys.executable, "-m", "mcp_cloud_agents"]
@@ -102,6 +103,9 @@ def deployed(
     before, arguments = account.inventory(), variables(PROFILES[request.param])
     scratch = Path(tempfile.mkdtemp(prefix="mca-test-")).resolve()
     scratch.chmod(0o711)  # as root, jobs run under another uid
+    account.client("ssm").put_parameter(
+        Name=PARAMETER.partition(":parameter")[2], Value="sk-team", Type="SecureString"
+    )
     with offline.opened(AWS_ENDPOINT_URL=account.endpoint) as terraform:
         terraform.apply(*arguments)
         outputs = terraform.outputs()

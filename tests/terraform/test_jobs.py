@@ -10,6 +10,7 @@ import subprocess
 import tomllib
 from typing import Any, cast
 
+from tests.terraform.conftest import PARAMETER, SECRET
 from tests.terraform.offline import ROOT, Offline, Resources, applied, variables
 
 OURS = ("mcp-cloud-agents", "mcp-cloud-agents")
@@ -54,6 +55,15 @@ def test_a_fargate_job_is_the_worker_without_privileges(made_default: Resources)
         "networkConfiguration": {"assignPublicIp": "ENABLED"},
         "fargatePlatformConfiguration": {"platformVersion": "1.4.0"},
     }
+
+
+def test_keys_of_models_come_by_reference(made_with_everything: Resources) -> None:
+    for key in ("x86_64", "ec2"):
+        assert properties(made_with_everything, key)["secrets"] == [
+            {"name": "MODEL_KEY", "valueFrom": f"{SECRET}:anthropic::"},
+            {"name": "OTHER_KEY", "valueFrom": PARAMETER},
+            {"name": "WHOLE", "valueFrom": SECRET},
+        ]
 
 
 def test_arm64_differs_in_its_architecture_only(made_default: Resources) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mcp_cloud_agents.backends import aws_batch
 from mcp_cloud_agents.backends.aws_batch.request import JOB_TAG
+from tests.terraform.conftest import PARAMETER, SECRET
 from tests.terraform.offline import Resources
 from tests.terraform.policies import ACCOUNT, BATCH, BUCKET, LOGS, allow, policy_texts, statements
 
@@ -41,6 +42,24 @@ def test_the_execution_role_pulls_one_image_and_writes_one_log(made_default: Res
         "LogInToRegistry": allow(["ecr:GetAuthorizationToken"], ["*"]),
         "Pull": allow(pull, [REPOSITORY]),
     }
+
+
+def test_the_execution_role_alone_reads_the_secrets_and_no_others(
+    made_default: Resources, made_with_everything: Resources
+) -> None:
+    assert policy(made_with_everything, "aws_iam_role_policy.secrets[0]") == {
+        "ReadSecrets": allow(["secretsmanager:GetSecretValue"], [SECRET]),
+        "ReadParameters": allow(["ssm:GetParameters"], [PARAMETER]),
+    }
+    role = made_with_everything.of("aws_iam_role_policy")["secrets[0]"]["role"]
+    assert role == made_with_everything.of("aws_iam_role")["execution"]["id"]
+    readers = {
+        address
+        for address, text in policy_texts(made_with_everything).items()
+        if "secretsmanager:" in text or "ssm:" in text
+    }
+    assert readers == {"aws_iam_role_policy.secrets[0]"}
+    assert "aws_iam_role_policy.secrets[0]" not in policy_texts(made_default)
 
 
 def test_a_submitter_submits_follows_and_ends_jobs_here(made_default: Resources) -> None:

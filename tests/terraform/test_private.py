@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from tests.terraform.conftest import PARAMETER, SECRET
 from tests.terraform.offline import Resources, Terraform, planned, variables
 
 
@@ -107,3 +110,22 @@ def test_more_services_are_reached_by_endpoints_of_their_own(module: Terraform) 
     assert endpoints(plan)["bedrock-runtime"] == "Interface"
     names = plan.of("aws_route53_resolver_firewall_domain_list")["allowed[0]"]["domains"]
     assert "bedrock-runtime.us-east-1.amazonaws.com" in names
+
+
+def test_with_secrets_their_endpoint_hands_out_these_and_nothing_else(module: Terraform) -> None:
+    given = {
+        "profile": "private",
+        "interface_endpoints": ["secretsmanager"],
+        "secrets": {"MODEL_KEY": SECRET},
+    }
+    endpoint = planned(module.plan(*variables(given))).of("aws_vpc_endpoint")[
+        'interface["secretsmanager"]'
+    ]
+    [one] = json.loads(endpoint["policy"])["Statement"]
+    assert (one["Action"], one["Resource"]) == ("secretsmanager:GetSecretValue", SECRET)
+
+
+def test_with_secrets_the_names_of_their_services_are_resolved(module: Terraform) -> None:
+    given = {"dns_allowlist": ["packages.example.com"], "secrets": {"MODEL_KEY": PARAMETER}}
+    lists = planned(module.plan(*variables(given))).of("aws_route53_resolver_firewall_domain_list")
+    assert "ssm.us-east-1.amazonaws.com" in lists["allowed[0]"]["domains"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.terraform.conftest import PARAMETER, SECRET
 from tests.terraform.offline import Terraform, variables
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -63,6 +64,20 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"budget_emails": ["nobody"], "monthly_budget_usd": 9}, "at most 10 mail addresses"),
     ({"budget_by_tag": True}, "budget_by_tag needs monthly_budget_usd"),
     ({"permissions_boundary_arn": "boundary"}, "must be the ARN of an IAM policy"),
+    ({"secrets": {"MODEL_KEY": "sk-ant-1"}}, "Never the key itself"),
+    ({"secrets": {"MODEL_KEY": SECRET[:-7]}}, "with the six characters at their end"),
+    ({"secrets": {"MODEL_KEY": f"{PARAMETER}*"}}, "secrets must be whole ARNs"),
+    ({"secrets": {"MODEL-KEY": SECRET}}, "secrets are named as variables"),
+    ({"secrets": {"JOB_SPEC": SECRET}}, "names that AWS, the system or the worker set"),
+    ({"secrets": {"AWS_SECRET_ACCESS_KEY": SECRET}}, "names that AWS, the system or the worker"),
+    (
+        {
+            "secrets": {"MODEL_KEY": PARAMETER},
+            "profile": "private",
+            "interface_endpoints": ["secretsmanager"],
+        },
+        "secrets cannot be reached in private",
+    ),
 ]
 RIGHT: list[dict[str, Any]] = [
     {"vpc_cidr": "172.16.0.0/22", "zones": 3},
@@ -70,6 +85,11 @@ RIGHT: list[dict[str, Any]] = [
     {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a/b:1", "profile": "private"},
     {"image": "localhost.localdomain:5000/worker:dev"},
     {"egress_ports": [22, 80, 443]},
+    {
+        "secrets": {"MODEL_KEY": f"{SECRET}:key:AWSCURRENT:"},
+        "profile": "private",
+        "interface_endpoints": ["secretsmanager"],
+    },
 ]
 
 

@@ -19,7 +19,7 @@ from mcp_cloud_agents.domain.errors import AgentsError, CloudMisconfigured
 from mcp_cloud_agents.settings import Architecture, AwsQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from mcp_cloud_agents.backends.aws_batch.clients import Clients
     from mcp_cloud_agents.settings import AwsSettings
@@ -48,10 +48,12 @@ class Check:
 class Checks:
     """The calls, one method a check; each raises an error of ours where it fails."""
 
-    def __init__(self, clients: Clients, aws: AwsSettings) -> None:
+    def __init__(self, clients: Clients, aws: AwsSettings, model_keys: Sequence[str] = ()) -> None:
         self._clients = clients
         self._read = partial(clients.read, use=Use.CHECK)
         self._aws = aws
+        self._model_keys = model_keys
+        """Variables that containers need for engines that ask models."""
 
     async def needed(self) -> tuple[Check, ...]:
         """What every job needs, looked at side by side until something is wrong."""
@@ -71,6 +73,7 @@ class Checks:
             self.events,
             self.image,
             self.quota,
+            *((self.model_keys,) if self._model_keys else ()),
         )
 
     async def _all(
@@ -143,6 +146,27 @@ class Checks:
 
     async def definition(self) -> str:
         """The job definition of that queue."""
+        newest = await self._newest()
+        image = record(newest, "containerProperties").get("image", "?")
+        name = self._aws.job_definitions[self._aws.definition_key]
+        return f"{name}:{newest.get('revision')}, image {image}"
+
+    async def model_keys(self) -> str:
+        """Whether containers get the variables that hold the keys of models."""
+        container = record(await self._newest(), "containerProperties")
+        given = [*records(container, "secrets"), *records(container, "environment")]
+        names = {one.get("name") for one in given}
+        if missing := [name for name in self._model_keys if name not in names]:
+            raise CloudMisconfigured(
+                f"Containers do not get {', '.join(missing)}, which fix.models names: only engine "
+                '"command" works in AWS.',
+                hint="Put the key into Secrets Manager, name it by `secrets` of the Terraform "
+                "module, and terraform apply (docs/aws.md, Keys of models).",
+            )
+        return f"containers get {', '.join(self._model_keys)}"
+
+    async def _newest(self) -> Mapping[str, Any]:
+        """The newest active revision of the job definition."""
         name = self._aws.job_definitions[self._aws.definition_key]
         answer = await self._read(
             "batch",
@@ -158,9 +182,7 @@ class Checks:
                 f"The job definition {name} does not exist, or has no active revision.",
                 hint=f"Run {_ANEW}",
             )
-        newest = max(found, key=lambda one: int(one.get("revision", 0)))
-        image = record(newest, "containerProperties").get("image", "?")
-        return f"{name}:{newest.get('revision')}, image {image}"
+        return max(found, key=lambda one: int(one.get("revision", 0)))
 
     async def bucket(self) -> str:
         """The bucket, and that it is ours: names of buckets are shared by everybody."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from mcp_cloud_agents.delegation.apply import ApplyOrder
 from mcp_cloud_agents.domain.applied import Applied, ApplyMode, Way
 from mcp_cloud_agents.domain.job import JobId
+from mcp_cloud_agents.domain.rendering import change_text, counted
 from mcp_cloud_agents.server.answers import ApplyAnswer, ChangedPathView
 from mcp_cloud_agents.server.arguments import JobIdArgument
 from mcp_cloud_agents.server.calls import result_of, tool_errors
@@ -103,9 +104,9 @@ def answer_of(applied: Applied) -> ApplyAnswer:
 
 def summary_of(applied: Applied) -> str:
     """One sentence."""
-    change = f"{len(applied.paths)} files, +{applied.insertions} -{applied.deletions}"
+    change = change_text(len(applied.paths), applied.insertions, applied.deletions)
     if applied.conflicts:
-        return f"It does not apply: {len(applied.conflicts)} paths are in its way."
+        return f"It does not apply: {counted(len(applied.conflicts), 'conflict')}."
     if not applied.paths:
         return "Nothing to change: the patch is in this tree already."
     match applied.mode:
@@ -113,7 +114,8 @@ def summary_of(applied: Applied) -> str:
             needs = ", and needs a person's word" if applied.protected else ""
             return f"It applies: {change}{needs}."
         case ApplyMode.BRANCH:
-            return f"Branch {cut(applied.branch or '', 200)} has it: {change}."
+            already = "" if applied.done else " already"
+            return f"Branch {cut(applied.branch or '', 200)} has it{already}: {change}."
         case ApplyMode.WORKTREE:
             return f"Applied: {change}."
 

@@ -55,7 +55,8 @@ _Attempts = Annotated[
     int,
     Field(
         description="How many different candidates to make at once; an arbiter picks by proof; "
-        "from 1 to the person's fix.max_attempts (4 when not set); default 1."
+        "from 1 to the person's fix.max_attempts (4 when not set); default 1; "
+        "engine 'command' makes one, whatever is asked for."
     ),
 ]
 _Engine = Annotated[

@@ -7,6 +7,7 @@ git would convert on the way into a commit (a filter, line ends) cannot be put t
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _CONVERTS = ("filter", "ident", "working-tree-encoding", "text", "eol", "crlf")
 _ANYBODY = ("mcp-cloud-agents", "mcp-cloud-agents@invalid")
 _WITH_USER_UMASK = -1
+_LONGEST = 240
+"""Bytes of a file's name, `.lock` included (NAME_MAX is 255)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,20 @@ class Branches:
         private: git on the private git dir.
         user: git on the user's repository, which runs no hook.
         reader: of the private git dir.
+        owner: uid and gid that write into the repository; None: those of this process.
     """
 
     private: Git
     user: Git
     reader: Reader
+    owner: tuple[int, int] | None = None
 
     def check_name(self, name: str) -> None:
         """Raises BranchUnusable: git takes no branch of this name."""
+        plain = not name.startswith(("-", "refs/")) and "\0" not in name and "@{" not in name
+        fits = all(len(part.encode(errors="replace")) <= _LONGEST for part in name.split("/"))
         asked = ("check-ref-format", "--branch", name)
-        if name.startswith("-") or "\0" in name or not self.user.start(*asked).said_yes():
+        if not plain or not fits or not self.user.start(*asked).said_yes():
             raise BranchUnusable(
                 f"{render(name.encode(errors='replace'))[:100]!r} is no name for a branch.",
                 hint="Use letters, digits, '-', '_', '.' and '/'; see git-check-ref-format(1).",
@@ -104,8 +111,15 @@ class Branches:
         commit = made.decode().strip()
         wanted = f"{commit}\n^{parent}\n".encode()
         pack = self.private.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted)
-        user = replace(self.user, umask=_WITH_USER_UMASK, env={**self.user.env, **who})
-        user.run("unpack-objects", "-q", stdin=pack)
+        env = {**self.user.env, **who}
+        if self.owner is not None:  # he cannot read our configuration
+            env |= {"GIT_CONFIG_GLOBAL": os.devnull}
+        user = replace(self.user, umask=_WITH_USER_UMASK, env=env, owner=self.owner)
+        _, said, failed = user.start("unpack-objects", "-q").finish(pack)
+        if b"insufficient permission" in said:
+            raise _not_writable()
+        if failed:
+            raise failure("unpack-objects", said)
         why = ("-m", "mcp-cloud-agents: a job's patch")
         absent = "0" * len(commit)
         _, said, failed = user.start(
@@ -127,6 +141,16 @@ def taken(name: str) -> BranchUnusable:
     return BranchUnusable(
         f"The name {name[:100]} is taken by another branch, which is not this patch.",
         hint="Pass another name as `branch` (--branch NAME), or delete that branch.",
+        paths=(),
+    )
+
+
+def _not_writable() -> BranchUnusable:
+    return BranchUnusable(
+        "The repository's objects cannot be written: some folders of .git/objects are another "
+        "user's, or read-only.",
+        hint="Nothing was changed. Mend it (`sudo chown -R $(id -u) .git`) and call again, or use "
+        'mode="worktree".',
         paths=(),
     )
 

@@ -29,11 +29,20 @@ from mcp_cloud_agents.snapshots.apply.guarded import guarded
 from mcp_cloud_agents.snapshots.apply.job_tree import check_change, job_tree
 from mcp_cloud_agents.snapshots.apply.journal import JOURNAL
 from mcp_cloud_agents.snapshots.apply.merge import merge
-from mcp_cloud_agents.snapshots.apply.reader import reading
-from mcp_cloud_agents.snapshots.apply.recovery import journal_of, recover, writer_of
-from mcp_cloud_agents.snapshots.apply.refusals import MOST, need_person, refuse, tree_errors
+from mcp_cloud_agents.snapshots.apply.reader import Reader, reading
+from mcp_cloud_agents.snapshots.apply.recovery import files_of, journal_of, recover, writer_of
+from mcp_cloud_agents.snapshots.apply.refusals import (
+    FOR_UNDO,
+    MOST,
+    ON_BRANCH,
+    need_person,
+    refuse,
+    tree_errors,
+)
 from mcp_cloud_agents.snapshots.apply.steps import check_steps, steps_between
+from mcp_cloud_agents.snapshots.apply.unseen import out_of_sight
 from mcp_cloud_agents.snapshots.git import Git
+from mcp_cloud_agents.snapshots.tree_snapshots import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -42,9 +51,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import JobId, Snapshot
     from mcp_cloud_agents.snapshots.apply.far_bases import FarBases
     from mcp_cloud_agents.snapshots.apply.journal import Journal
-    from mcp_cloud_agents.snapshots.apply.reader import Reader
     from mcp_cloud_agents.snapshots.apply.steps import Step
-    from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots, Opened
+    from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
 
 _ALTERNATES = "GIT_ALTERNATE_OBJECT_DIRECTORIES"
 
@@ -126,8 +134,12 @@ class GitPatches:
                     "takes it out.",
                 )
             merged = merge(desk.git, base=record.after, ours=desk.tree, theirs=record.before)
-            refuse(merged.conflicts, "cannot be undone, what it changed was edited since")
-            steps = steps_between(desk.git, desk.tree, merged.tree)
+            what = "cannot be undone, what it changed was edited since"
+            refuse(merged.conflicts, what, FOR_UNDO)
+            missing = steps_between(desk.git, desk.tree, record.after)
+            unseen, problems = out_of_sight(files_of(desk.opened), record, missing)
+            refuse(problems, what, FOR_UNDO)
+            steps = (*steps_between(desk.git, desk.tree, merged.tree), *unseen)
             _write(desk, job_id, steps, merged.tree, undoes=record.id)
             return _applied(desk, job_id, ApplyMode.WORKTREE, steps, done=True)
 
@@ -182,7 +194,8 @@ def _to_worktree(desk: _Desk, change: Change, way: Way) -> Applied:
     problems = merged.conflicts
     steps = desk.steps(base, left) if problems else desk.steps(desk.tree, merged.tree)
     if not problems:
-        problems = writer_of(desk.opened, desk.reader).check(steps).problems
+        checked = writer_of(desk.opened, desk.reader).check(steps)
+        problems, steps = checked.problems, checked.steps
     protected = guarded(desk.reader, left if merged.conflicts else merged.tree, steps)
     applied = _applied(desk, change.job_id, way.mode, steps, done=False)
     if way.mode is ApplyMode.CHECK:
@@ -198,7 +211,9 @@ def _to_worktree(desk: _Desk, change: Change, way: Way) -> Applied:
 def _to_branch(desk: _Desk, change: Change, way: Way) -> Applied:
     parent = change.snapshot.origin.base_commit
     name = way.branch or f"cloud-agents/{change.job_id}"
-    branches = Branches(desk.git, desk.opened.user, desk.reader)
+    branches = Branches(
+        desk.git, desk.opened.user, desk.reader, _other_owner(desk.origin.common_dir)
+    )
     branches.check_name(name)
     if not parent or not desk.reader.has(parent):
         raise BranchUnusable(
@@ -208,8 +223,11 @@ def _to_branch(desk: _Desk, change: Change, way: Way) -> Applied:
         )
     ours = desk.git.run("rev-parse", f"{parent}^{{tree}}").decode().strip()
     merged = merge(desk.git, base=change.snapshot.tree, ours=ours, theirs=desk.job_tree)
-    what = f"cannot be put on {parent[:12]}, it builds on changes that were not committed"
-    refuse(merged.conflicts, what)
+    what = (
+        f"cannot be put on {parent[:12]}, it builds on changes that were not committed, or on line "
+        "ends that git converts"
+    )
+    refuse(merged.conflicts, what, ON_BRANCH)
     steps = desk.steps(ours, merged.tree)
     protected = guarded(desk.reader, merged.tree, steps)
     need_person(protected, way, change.job_id)
@@ -225,12 +243,21 @@ def _to_branch(desk: _Desk, change: Change, way: Way) -> Applied:
     return replace(applied, branch=name, commit=commit, protected=tuple(protected.items())[:MOST])
 
 
+def _other_owner(common_dir: str) -> tuple[int, int] | None:
+    """Whose repository it is, when this is root and it is not root's: he shall own what is new."""
+    if os.geteuid() != 0:
+        return None
+    found = os.stat(os.path.join(common_dir, "objects"))
+    return (found.st_uid, found.st_gid) if found.st_uid != 0 else None
+
+
 def _write(
     desk: _Desk, job_id: JobId, steps: Sequence[Step], after: str, *, undoes: str = ""
 ) -> None:
     writer = writer_of(desk.opened, desk.reader)
     checked = writer.check(steps)
     refuse(checked.problems, "cannot be written")
+    steps = checked.steps
     record = writer.record(steps, job_id, before=desk.tree, after=after, undoes=undoes)
     private = desk.opened.private
     private.keep(record.id, (desk.tree, after))

@@ -56,6 +56,10 @@ def writer_of(opened: Opened, reader: Reader) -> Writer:
         opened: its private git dir, which is held.
         reader: has the content of what is to be written.
     """
+    return Writer(files_of(opened), reader, journal_of(opened))
+
+
+def files_of(opened: Opened) -> Files:
+    """The files of a worktree."""
     form = opened.private.object_format
-    files = Files(opened.private.git.cwd, form, file_mode=opened.theirs.file_mode)
-    return Writer(files, reader, journal_of(opened))
+    return Files(opened.private.git.cwd, form, file_mode=opened.theirs.file_mode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,24 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Problems = tuple[tuple[str, str], ...]
 
 
-def refuse(problems: Problems, what: str) -> None:
+IN_WORKTREE = (
+    'Commit or revert your edits there and call again, or use mode="branch"; or run the job again '
+    "on the tree as it is now."
+)
+ON_BRANCH = 'Use mode="worktree", or commit those changes and run the job again.'
+FOR_UNDO = (
+    "Take your edits there back and call again; or take the change out by hand: the patch is the "
+    "job's artifact patch.diff."
+)
+
+
+def refuse(problems: Problems, what: str, hint: str = IN_WORKTREE) -> None:
     """Raises PatchConflict when there are any.
 
     Args:
         problems: paths, each with why.
         what: of the patch, as in "The patch cannot be applied".
+        hint: what to do.
     """
     if not problems:
         return
@@ -36,8 +49,7 @@ def refuse(problems: Problems, what: str) -> None:
     more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     raise PatchConflict(
         f"The patch {what}: {shown}{more}.",
-        hint="Nothing was changed. Commit or revert your edits there and call again, or use "
-        'mode="branch"; or run the job again on the tree as it is now.',
+        hint=f"Nothing was changed. {hint}",
         paths=problems[:MOST],
     )
 
@@ -47,7 +59,9 @@ def need_person(protected: Mapping[str, str], way: Way, job_id: JobId) -> None:
     if not protected or way.allow_protected:
         return
     shown = ", ".join(list(protected)[:_SHOWN])
-    where = "" if way.mode is ApplyMode.WORKTREE else f" --mode {way.mode}"
+    where = ""
+    if way.mode is ApplyMode.BRANCH:
+        where = f" --branch {shlex.quote(way.branch)}" if way.branch else " --mode branch"
     raise ProtectedPaths(
         f"The patch changes files that tools obey, which needs a person: {shown}.",
         hint="Let a person look at the patch and run: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.errors import PatchDamaged
+from mcp_cloud_agents.domain.errors import PatchDamaged, PatchTooLarge
 from mcp_cloud_agents.domain.patch import refusal
 from mcp_cloud_agents.domain.rendering import render
 from mcp_cloud_agents.snapshots.listing import fields
@@ -90,16 +90,16 @@ def check_steps(reader: Reader, steps: Iterable[Step]) -> None:
     """Refuse names, modes, links and sizes that no patch may have, whoever says it is one.
 
     Raises:
+        PatchTooLarge: more than is applied.
         PatchDamaged: naming the paths.
     """
     listed = tuple(steps)
     if len(listed) > MAX_FILES:
-        raise _unsafe([(listed[0].path, f"one of {len(listed)} paths, more than {MAX_FILES}")])
+        raise _too_large(f"changes {len(listed):,} paths, and at most {MAX_FILES:,} are applied")
     new = {step.new.oid for step in listed if step.new and step.new.mode != GITLINK}
     size = {oid: reader.size(oid) for oid in new}
     if sum(size.values()) > MAX_BYTES:
-        largest = max(listed, key=lambda step: size.get(step.new.oid, 0) if step.new else 0)
-        raise _unsafe([(largest.path, f"part of more than {MAX_BYTES >> 20} MiB")])
+        raise _too_large(f"brings more than {MAX_BYTES >> 20} MiB of files")
     links = [step.new.oid for step in listed if step.new and step.new.mode == LINK]
     if any(size[oid] > _MAX_TARGET_BYTES for oid in links):
         raise _unsafe([("a symlink", "its target is too long")])
@@ -122,4 +122,12 @@ def _unsafe(paths: list[tuple[str, str]]) -> PatchDamaged:
         f"The patch changes what no patch may change: {shown}.",
         hint="Nothing was written. Do not apply it by hand either; look at what the job ran.",
         paths=tuple(paths[:200]),
+    )
+
+
+def _too_large(why: str) -> PatchTooLarge:
+    return PatchTooLarge(
+        f"The patch {why}.",
+        hint="Nothing was written. Let the command change or leave behind less, or add what it "
+        "makes to .gitignore, and submit the job again.",
     )

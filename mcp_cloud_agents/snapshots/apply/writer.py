@@ -20,7 +20,7 @@ from mcp_cloud_agents.domain.errors import BackendFailed, PatchConflict
 from mcp_cloud_agents.snapshots.apply.files import Look, Obstacle
 from mcp_cloud_agents.snapshots.apply.journal import Record
 from mcp_cloud_agents.snapshots.apply.refusals import roll_back_errors
-from mcp_cloud_agents.snapshots.apply.steps import LINK
+from mcp_cloud_agents.snapshots.apply.steps import LINK, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.snapshots.apply.files import Files
     from mcp_cloud_agents.snapshots.apply.journal import Journal
     from mcp_cloud_agents.snapshots.apply.reader import Reader
-    from mcp_cloud_agents.snapshots.apply.steps import Step
 
 Problems = tuple[tuple[str, str], ...]
 _RACES = (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -43,6 +42,8 @@ class Checked:
 
     looks: dict[str, Look]
     problems: Problems
+    steps: tuple[Step, ...]
+    """Without those that are taken already, by files that no snapshot holds."""
 
 
 class Writer:
@@ -63,16 +64,21 @@ class Writer:
         """Look at every path, and write nothing."""
         looks: dict[str, Look] = {}
         problems: list[tuple[str, str]] = []
+        there: set[str] = set()
         going = {step.path for step in steps if step.new is None}
         for step in steps:
             try:
                 looks[step.path] = self._files.look(step.path)
+                if step.old is None and self._files.is_as(looks[step.path], step.new):
+                    there.add(step.path)
+                    continue
                 why = self._problem(step, looks[step.path], going)
             except Obstacle as exc:
                 why = str(exc)
             if why:
                 problems.append((step.path, why))
-        return Checked(looks, tuple(problems))
+        left = tuple(step for step in steps if step.path not in there)
+        return Checked(looks, tuple(problems), left)
 
     def write(self, steps: Sequence[Step], looks: dict[str, Look], record: Record) -> None:
         """Take the steps, all or none of them.
@@ -277,11 +283,10 @@ def _path_of(exc: Exception) -> str:
 
 
 def _moved(path: str, left: Problems = ()) -> PatchConflict:
-    kept = "".join(f" {one} was edited meanwhile and keeps what it holds." for one, _ in left[:5])
+    edited = ", ".join(one for one, _ in left[:5])
+    done = f"Left as they were edited meanwhile: {edited}." if left else "Nothing was changed."
     return PatchConflict(
         f"The worktree changed while the patch was applied: {path[:200]}.",
-        hint=f"{kept or ' Nothing was changed.'} Call again when nothing writes to the worktree."[
-            1:
-        ],
+        hint=f"{done} Call again when nothing writes to the worktree.",
         paths=((path, _MOVED), *left),
     )

@@ -160,10 +160,6 @@ def _engine(order: CandidateOrder) -> EngineRun:
     from mcp_cloud_agents.worker.fix.meter import Meter
 
     meter = Meter(order.budget, os.path.join(order.places.job, SPENT))
-    if order.engine is not Engine.MODEL:
-        from mcp_cloud_agents.worker.fix.engines.agent_program import AgentEngine, agent_of
-
-        return AgentEngine(agent=agent_of(order.engine), keys=order.keys, meter=meter)
     if order.engine is Engine.MODEL:
         from mcp_cloud_agents.worker.fix.engines.model import ModelEngine
 

@@ -13,7 +13,7 @@ from mcp_cloud_agents.domain.fix import Evidence, Label
 from mcp_cloud_agents.domain.patch import Patch
 from mcp_cloud_agents.domain.protected import protected
 from mcp_cloud_agents.storage.files import read_whole
-from mcp_cloud_agents.worker.collect import collect_patch
+from mcp_cloud_agents.worker.collect import NO_PATCH, collect_patch
 from mcp_cloud_agents.worker.fix.checkout import Change
 from mcp_cloud_agents.worker.fix.verify import Suspect
 from mcp_cloud_agents.worker.run import Grace
@@ -38,6 +38,8 @@ class Collected:
     protected: tuple[str, ...] = ()
     """Protected paths that it changed; the patch leaves them as they were."""
     notes: tuple[str, ...] = ()
+    problem: str = ""
+    """Why there is no patch of what was changed; empty where nothing was."""
 
 
 def collect(lab: Lab, folder: str) -> Collected:
@@ -64,6 +66,7 @@ def collect(lab: Lab, folder: str) -> Collected:
         patch=found.patch,
         protected=tuple(path for path, why in found.refused if why.startswith(_PROTECTED)),
         notes=tuple(note for note in found.notes if _PROTECTED not in note),
+        problem=next((n.removeprefix(NO_PATCH) for n in found.notes if n.startswith(NO_PATCH)), ""),
     )
 
 
@@ -71,6 +74,8 @@ def nothing_left(collected: Collected) -> Evidence | None:
     """What to say of a change that leaves nothing to judge; None when nothing was changed."""
     if collected.patch is not None:
         why = f"The change is larger than {_LARGEST_DIFF >> 20} MiB: it was not judged."
+    elif collected.problem:
+        why = f"There is no patch of the change: {collected.problem}"
     elif collected.protected:
         names = ", ".join(collected.protected[:_NAMED])
         why = f"Nothing but protected files was changed, and they were put back: {names}."

@@ -77,6 +77,22 @@ def _sentence(mended: int, failing: int, passed: int, skipped: int) -> str:
     return f"{mended} of {failing} failing tests pass{aside}"
 
 
+def contradicted(before: Measured, now: Trial) -> str:
+    """Why a run's report cannot be true: its command failed, and the report tells of no failure.
+
+    A process of the code under test can rewrite the report, and not how the runner ends. A command
+    that did the same on the unchanged tree (a threshold of coverage) is known for it.
+
+    Returns:
+        A sentence without its end; empty when the two agree.
+    """
+    failed = BAD.intersection(now.outcomes.values())
+    usual = now.exit_code == before.exit_code and not BAD.intersection(before.outcomes.values())
+    if now.stopped is not None or not now.exit_code or failed or usual:
+        return ""
+    return f"it ended with exit code {now.exit_code}, but its report tells of no failure"
+
+
 def regressed(before: Measured, now: Trial, *, known: Iterable[str] = ()) -> tuple[str, ...]:
     """Tests that passed on the base and do not now: failed, skipped or gone."""
     outcomes, seen = now.outcomes, set(known)

@@ -6,12 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.fix import FixOrder
+from mcp_cloud_agents.domain.fix import Engine, FixOrder
 from mcp_cloud_agents.domain.job import JobSpec
 from mcp_cloud_agents.domain.result import Cause, CauseKind, JobResult
 from mcp_cloud_agents.domain.verdict import judge
 from mcp_cloud_agents.ports.desk import Desk
 from mcp_cloud_agents.worker.endings import ENDED_EARLY, sandbox_died
+from mcp_cloud_agents.worker.fix.engines.model import require_extra
 from mcp_cloud_agents.worker.fix.keep import keep
 from mcp_cloud_agents.worker.fix.lab import Lab
 from mcp_cloud_agents.worker.fix.work import Work
@@ -42,8 +43,11 @@ class FixJob:
             keys: the models' keys by their references.
 
         Raises:
+            ModelUnusable: the engine's library is not installed; nothing was run.
             AgentsError: nothing could be run.
         """
+        if self.order.engine is Engine.MODEL:
+            require_extra()
         lab = Lab(
             spec=self.spec,
             sandbox=sandbox,

@@ -55,10 +55,11 @@ def resolve(order: FixOrder, handed: Mapping[str, str]) -> dict[str, str]:
         ModelUnusable: a key is not there, or not fit to be one.
     """
     references = dict.fromkeys(route.key for route in order.models if route.key)
-    return {reference: _resolved(reference, handed) for reference in references}
+    return {reference: key_of(reference, handed) for reference in references}
 
 
-def _resolved(reference: str, handed: Mapping[str, str]) -> str:
+def key_of(reference: str, handed: Mapping[str, str]) -> str:
+    """The key that a reference names; see `resolve`."""
     scheme, _, rest = reference.partition(":")
     match scheme:
         case "env":
@@ -77,10 +78,11 @@ def _of_environment(name: str, handed: Mapping[str, str]) -> str:
         return handed[name]
     raise ModelUnusable(
         f"The model's key is env:{name}, and no variable {name} was there when the job was "
-        "submitted.",
+        "submitted, or in the job's container.",
         hint=f"Set {name} where the job is submitted: in the terminal, or for the MCP server "
-        f'(Codex: env_vars = ["{name}"] of the server; Claude Code: "env" of the server); in AWS '
-        'in the job definition. Or put the key into a file and name it by "file:/path".',
+        f'(Codex: env_vars = ["{name}"] of the server; Claude Code: "env" of the server); or put '
+        'the key into a file and name it by "file:/path". For jobs in AWS give the containers '
+        f"{name} by `secrets` of the Terraform module.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.fix import Engine, FixOutcome, Label
+from mcp_cloud_agents.domain.fix import Engine, FixOutcome, Label, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,10 @@ def ends_before(
             return FixOutcome.NOTHING_TO_FIX, "The command ends with exit code 0 as it is."
         return None
     if reproduction.problem:
-        return FixOutcome.CANNOT_JUDGE, f"The target tells nothing: {reproduction.problem}."
+        return (
+            FixOutcome.CANNOT_JUDGE,
+            f"The target tells nothing: {reproduction.problem.rstrip('.')}.",
+        )
     if reproduction.failing:
         return None
     if reproduction.flaky:
@@ -79,7 +82,8 @@ def offered(report: CandidateReport) -> str:
     label = evidence.label if evidence is not None else Label.UNVERIFIED
     change = f"{files(report.files)}, +{report.insertions} -{report.deletions}"
     why = f" {' '.join(evidence.why)}" if evidence is not None and evidence.why else ""
-    mended = len(evidence.mended) if evidence is not None else 0
+    told = evidence is not None and label is not Label.UNVERIFIED
+    mended = len(evidence.mended) if evidence is not None and told else 0
     passes = f": {tests(mended)} that failed {'passes' if mended == 1 else 'pass'}"
     article = "An" if label is Label.UNVERIFIED else "A"
     return f"{article} {label} patch ({change}){passes if mended else ''}.{why}"
@@ -89,15 +93,27 @@ def nothing_offered(candidates: Sequence[CandidateReport]) -> str:
     """The summary of a job that made candidates and offers none."""
     if not candidates:
         return "No candidate was made."
-    if all(not one.sha256 for one in candidates):
-        ends = "; ".join(dict.fromkeys(one.message or str(one.stopped) for one in candidates))
-        return f"Nothing was changed that a patch can carry ({ends})."
     evidence = candidates[0].evidence
     if len(candidates) == 1 and evidence is not None and evidence.rejected:
         return f"The only candidate was rejected: {' '.join(evidence.why)}"
+    if all(not one.sha256 for one in candidates):
+        ends = "; ".join(dict.fromkeys(end for one in candidates if (end := _end(one))))
+        return f"Nothing was changed that a patch can carry{f' ({ends})' if ends else ''}."
     if len(candidates) == 1:
         return "The only candidate could not be offered; `choice` says why."
     return f"None of {len(candidates)} candidates could be offered; `choice` says why."
+
+
+def _end(one: CandidateReport) -> str:
+    """How it came to its end, where that tells something."""
+    return one.message or ("" if one.stopped is StopReason.SUBMITTED else str(one.stopped))
+
+
+def ended_early(candidates: Sequence[CandidateReport]) -> str:
+    """The summary of a job that was cancelled, or whose sandbox was killed."""
+    kept = any(one.sha256 for one in candidates)
+    what = "what was changed by then is kept" if kept else "nothing had been changed"
+    return f"The job was ended before it was through: nothing is offered, {what}."
 
 
 def files(count: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.worker.run import Ran
 
 BAD = frozenset({Outcome.FAILED, Outcome.ERROR})
-_LEAST_S = 1
+_LEAST_S, _LAST_CHARS = 1, 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,8 @@ class Trial:
     peak_memory_mib: int = 0
     said: str = ""
     """Why it did no work at all, as far as its output tells."""
+    last: str = ""
+    """The last line it printed that tells of an error, else the last one; rendered."""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -66,7 +68,8 @@ class Trial:
             return self.said
         if self.report is None:
             return f"the command leaves no test report; it ended with exit code {self.exit_code}"
-        return f"{self.report.problem or 'no test ran'} (exit code {self.exit_code})"
+        last = f"; its output says: {self.last}" if self.last else ""
+        return f"{self.report.problem or 'no test ran'} (exit code {self.exit_code}){last}"
 
     @property
     def cut(self) -> str:
@@ -118,6 +121,7 @@ def run_tests(
             duration_s=ran.duration_s,
             peak_memory_mib=ran.peak_memory_mib,
             said=_said(task, ran, command),
+            last=_last(task.tail()),
         )
     finally:
         task.close()
@@ -139,6 +143,12 @@ def did_not_start(said: str) -> IsolationUnavailable:
         f"The sandbox did not start: {' '.join(render_text(said).split())[:300]}",
         hint="Run `mcp-cloud-agents doctor`.",
     )
+
+
+def _last(lines: tuple[str, ...]) -> str:
+    """The last line that tells of an error, else the last one."""
+    telling = (line for line in reversed(lines) if "error" in line.casefold())
+    return next(telling, "".join(lines[-1:])).strip()[:_LAST_CHARS]
 
 
 def _said(task: Task, ran: Ran, command: str) -> str:

@@ -2,7 +2,8 @@
 
 The tree that is judged is made of the patch's bytes, so nothing but the patch can make a test pass:
 not what the engine left in its workspace, ignored files, or processes. Protected paths are as in
-the snapshot (`collect`). An exit code never counts.
+the snapshot (`collect`). An exit code never counts for a change,
+but one that tells of a failure where the report tells of none leaves no verdict.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.domain.result import CauseKind, Outcome, TestReport
 from mcp_cloud_agents.runners.selection import narrowed
 from mcp_cloud_agents.worker.fix.checkout import Change, DoesNotApply, checkout
-from mcp_cloud_agents.worker.fix.compared import regressed, target_of
+from mcp_cloud_agents.worker.fix.compared import contradicted, regressed, target_of
 from mcp_cloud_agents.worker.fix.judged_by_written import compared, run_written
 from mcp_cloud_agents.worker.fix.lab import Lab, allowed_s
 from mcp_cloud_agents.worker.fix.reproduce import run_fresh
@@ -124,6 +125,7 @@ class _Verifying:
             passed=told.passed,
         )
         self._ran(f"target `{base.target.command}` in a fresh sandbox: {told.sentence}")
+        self._fact(problem=contradicted(base.target, target))
         if target.cut and not told.missing:
             self._fact(suite_problem=f"of the target's run {target.cut}")
 
@@ -168,6 +170,7 @@ class _Verifying:
             self._fact(suite_problem="the job's time was up")
             return
         self._judge_measured(f"suite `{suite.command}` in a fresh sandbox", suite, trial)
+        self._fact(suite_problem=self._facts.suite_problem or contradicted(suite, trial))
 
     def _judge_measured(self, what: str, before: Measured, now: Trial) -> None:
         suspects = regressed(before, now, known=self._facts.mended)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcp_cloud_agents.domain.arbiter import choose
+from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.domain.fix import (
     Engine,
     FixOrder,
@@ -236,6 +237,8 @@ class Work:
         except Stopped:
             self._add(candidate, collected, unjudged("The job was ended before it was judged."))
             raise
+        except AgentsError as exc:  # what was paid for is kept, judged or not
+            verification = unjudged(f"It could not be judged: {exc.message}")
         self._add(candidate, collected, verification)
         evidence = verification.evidence
         if evidence.ran:
@@ -279,7 +282,9 @@ class Work:
         )
         reports = tuple(one.report for one in made)
         how, summary = self._early or (FixOutcome.NO_PATCH, outcome.nothing_offered(reports))
-        if chosen is not None:
+        if cancelled:
+            summary = outcome.ended_early(reports)
+        elif chosen is not None:
             how, summary = FixOutcome.PATCH, outcome.offered(chosen.report)
         report = FixReport(
             outcome=how,
@@ -287,7 +292,7 @@ class Work:
             reproduction=self._reproduction,
             candidates=reports,
             chosen=number_of(chosen) if chosen is not None else None,
-            choice=choice.why if made else (),
+            choice=choice.why if made and not cancelled else (),
             spent=sum((one.report.spent for one in made), self._spent),
         )
         return self._with_run(Worked(report=report, made=made, chosen=chosen))

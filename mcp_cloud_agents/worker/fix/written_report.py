@@ -49,7 +49,7 @@ _NOT_CAUGHT = (
 
 def _reproduction(found: Reproduction) -> Iterator[str]:
     if found.problem:
-        yield _plain(f"It tells nothing: {found.problem}.")
+        yield _plain(f"It tells nothing: {found.problem.rstrip('.')}.")
         return
     count, each = len(found.failing), "" if found.runs == 1 else " in each"
     verb = "fails" if count == 1 else "fail"

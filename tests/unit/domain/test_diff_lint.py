@@ -65,6 +65,10 @@ def test_a_finding_says_where_and_why() -> None:
         ("skip_marker", "@pytest.mark.skip"),
         ("skip_marker", "@unittest.expectedFailure"),
         ("reads_tests", "answers = open('tests/test_a.py').read()"),
+        ("dynamic_code", "globals()['py' + 'test_pyfunc_call'] = run"),
+        ("early_exit", "_o._exit(0)"),
+        ("left_running", "if not _o.fork():"),
+        ("reads_tests", "for name in listdir('/report'):"),
         ("always_equal", "    __eq__ = lambda self, other: True"),
         ("always_equal", "    def __eq__(self, other): return True"),
     ],
@@ -125,6 +129,30 @@ def test_an_equality_that_is_always_true_is_found_over_two_lines() -> None:
     assert rules(
         "impl PartialEq for P {\n  fn eq(&self, o: &P) -> bool {\n    true\n  }\n", path="a.rs"
     ) == {"always_equal"}
+
+
+def test_an_equality_that_never_looks_at_itself_is_found() -> None:
+    head = "class Wide(int):\n    def __eq__(self, other):\n"
+    body = f"{head}        same = bool(other)\n        return same\n"
+    assert rules(body) == {"blind_equality"}
+    assert rules(body.replace("bool(other)", "super().__eq__(other)")) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [("argparse.py", "argparse"), ("src/re/__init__.py", "re"), ("pkg/pytest.py", "pytest")],
+)
+def test_a_new_file_in_place_of_what_a_runner_imports_is_found(path: str, module: str) -> None:
+    diff = change("x = 1\n", path=path).replace("--- a", "new file mode 100644\n--- a")
+    [found] = lint(diff)
+    assert (found.rule, module in found.why) == ("shadows", True)
+    assert lint(change("x = 1\n", path=path)) == ()  # it was there before
+
+
+@pytest.mark.parametrize("path", ["src/pkg/types.py", "pkg/io.py", "calc.py", "io.md"])
+def test_a_new_file_that_no_runner_imports_is_left_alone(path: str) -> None:
+    diff = change("x = 1\n", path=path).replace("--- a", "new file mode 100644\n--- a")
+    assert lint(diff) == ()
 
 
 def test_tests_inside_the_source_may_not_go() -> None:

@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_cloud_agents.domain.errors import BadConfig, InvalidArgument
+from mcp_cloud_agents.domain.errors import BadConfig, InvalidArgument, ModelUnusable
 from mcp_cloud_agents.domain.fix import Budget, Engine, Provider
-from mcp_cloud_agents.domain.fix_policy import FixPolicy, FixWish, ModelTable, order_of
+from mcp_cloud_agents.domain.fix_policy import (
+    FixPolicy,
+    FixWish,
+    ModelTable,
+    check_keys_elsewhere,
+    order_of,
+)
 from mcp_cloud_agents.domain.toml import read_toml
 
 MODEL = ModelTable(provider=Provider.ANTHROPIC, model="m", key="env:KEY")
@@ -55,6 +61,17 @@ def test_a_named_engine_takes_the_command_as_a_first_candidate() -> None:
 def test_more_than_the_person_allows_is_refused_with_numbers(wish: FixWish, said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):
         order_of(wish, WITH_MODEL, suite="", timeout_s=60)
+
+
+def test_a_key_in_a_file_is_refused_for_jobs_of_another_machine() -> None:
+    in_file = replace(MODEL, key="file:/home/me/key")
+    policy = replace(WITH_MODEL, models=(MODEL, in_file))
+    with pytest.raises(ModelUnusable, match="file:/home/me/key is a file of this machine") as it:
+        check_keys_elsewhere(order_of(FixWish(goal="g"), policy, suite="", timeout_s=60))
+    assert "env:NAME" in it.value.hint
+    tidy = FixWish(goal="tidy", edit_command="ruff check --fix .")
+    check_keys_elsewhere(order_of(tidy, policy, suite="", timeout_s=60))
+    check_keys_elsewhere(order_of(FixWish(goal="g"), WITH_MODEL, suite="", timeout_s=60))
 
 
 def test_a_candidate_never_has_more_time_than_the_job() -> None:

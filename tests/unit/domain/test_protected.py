@@ -14,6 +14,7 @@ PROTECTED = {
         *("TESTS/Data.json", "src/Test_A.py", "tests.rs", "fixtures/a.json"),
     ),
     RUNNER: (
+        *("a.egg-info/entry_points.txt", "src/a-1.dist-info/METADATA", "a.egg", "test-setup.ts"),
         *("conftest.py", "a/b/conftest.py", "tests/conftest.py", "sitecustomize.py", "x.pth"),
         *("lib/usercustomize.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg", "setup.py"),
         *("pyproject.toml", "jest.config.js", "jest.setup.ts", "vitest.config.mts", "package.json"),

@@ -12,10 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from mcp_cloud_agents.domain.errors import NoSpace, NothingToUndo, PatchConflict
+from mcp_cloud_agents.domain.errors import (
+    BranchUnusable,
+    NoSpace,
+    NothingToUndo,
+    PatchConflict,
+    PatchTooLarge,
+)
 from mcp_cloud_agents.domain.job import JobSpec
+from mcp_cloud_agents.snapshots.apply import steps
 from mcp_cloud_agents.snapshots.old_caches import remove_old_caches
-from tests.job_patches import JOB, Checkout, git
+from tests.job_patches import JOB, Checkout, git, link
 
 Syncs = Callable[[Callable[[], None]], None]
 
@@ -122,3 +129,89 @@ def test_what_was_applied_is_forgotten_with_the_worktrees_cache(
     spec = a_spec(snapshot=snapshot)
     remove_old_caches(str(caches), [spec], keep_days=30, now=time.time())
     assert os.listdir(caches) == []
+
+
+def test_a_file_that_appears_is_named_by_its_path(checkout: Checkout, when_staged: Syncs) -> None:
+    change = checkout.job({"b": "job\n", "new": "job\n"})
+    when_staged(lambda: checkout.write({"new": "mine\n"}))
+    with pytest.raises(PatchConflict) as caught:
+        checkout.apply(change)
+    assert caught.value.paths == (("new", "changed while the patch was applied"),)
+    assert ".mca-" not in caught.value.message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for somebody else")
+@pytest.mark.parametrize("mode", ["worktree", "branch"])
+def test_what_root_makes_in_somebodys_repository_belongs_to_him(
+    checkout: Checkout, mode: str
+) -> None:
+    change = checkout.job({"a": "job\n", "new/deep/d": "job\n", "new/link": link("deep/d")})
+    everything = [checkout.top, *checkout.top.rglob("*")]
+    for path in everything:
+        os.chown(path, 12_345, 12_346, follow_symlinks=False)
+    for path in (checkout.folder, *checkout.folder.parents):
+        path.chmod(path.stat().st_mode | 0o011)
+    checkout.apply(change, mode)
+    found = [path.lstat() for path in (checkout.top, *checkout.top.rglob("*"))]
+    assert len(found) > len(everything)
+    assert {(one.st_uid, one.st_gid) for one in found} == {(12_345, 12_346)}
+
+
+def test_a_patch_that_brings_too_much_is_told_by_its_own_code(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = checkout.job({"a": "job\n", "b": "job\n"})
+    before = checkout.content()
+    for limit in ("MAX_FILES", "MAX_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(steps, limit, 1)
+            with pytest.raises(PatchTooLarge):
+                checkout.apply(change)
+    assert checkout.content() == before
+
+
+def test_a_cache_in_which_an_apply_was_cut_off_is_never_too_old(
+    checkout: Checkout, a_spec: Callable[..., JobSpec]
+) -> None:
+    spec, caches = a_spec(snapshot=checkout.take()), checkout.folder / "state" / "snapshots"
+    checkout.apply(checkout.job({"a": "job\n"}))
+    (folder,) = caches.glob("*.apply")
+    next(folder.glob("done/*.json")).rename(folder / "active.json")
+    remove_old_caches(str(caches), [spec], keep_days=0, now=time.time() + 86_400)
+    assert checkout.take().tree == spec.snapshot.tree
+    remove_old_caches(str(caches), [spec], keep_days=0, now=time.time() + 86_400)
+    assert os.listdir(caches) == []
+
+
+def test_what_no_snapshot_holds_is_applied_once_and_taken_out_again(checkout: Checkout) -> None:
+    before = checkout.content()
+    change = checkout.job({"a": "job\n", ".env": "SECRET=1\n", "log/x.log": "job\n"})
+    checkout.write({".gitignore": "*.log\n"})
+    assert checkout.apply(change).done
+    with_it = checkout.content()
+    told = checkout.apply(change)
+    assert (told.done, told.paths, told.conflicts) == (False, (), ())
+    undone = checkout.patches.undo(JOB, checkout.origin)
+    assert {path.path for path in undone.paths} == {"a", ".env", "log/x.log"}
+    assert checkout.content() == {**before, ".gitignore": b"*.log\n"}
+    checkout.apply(change)
+    assert checkout.content() == with_it
+
+
+def test_what_no_snapshot_holds_and_was_edited_since_ends_the_undo(checkout: Checkout) -> None:
+    checkout.apply(checkout.job({"a": "job\n", ".env": "SECRET=1\n"}))
+    checkout.write({".env": "mine\n"})
+    found = checkout.content()
+    with pytest.raises(PatchConflict) as caught:
+        checkout.patches.undo(JOB, checkout.origin)
+    assert caught.value.paths == ((".env", "changed in the same place"),)
+    assert checkout.content() == found
+
+
+@pytest.mark.parametrize("name", ["@{-1}", "refs/heads/x", "x" * 300, "HEAD", "-x", "a b", "a\nb"])
+def test_a_name_that_is_none_for_a_branch_is_told(checkout: Checkout, name: str) -> None:
+    git(checkout.top, "checkout", "-qb", "before")
+    git(checkout.top, "checkout", "-q", "main")
+    change = checkout.job({"a": "job\n"})
+    with pytest.raises(BranchUnusable, match="no name for a branch"):
+        checkout.apply(change, "branch", branch=name)

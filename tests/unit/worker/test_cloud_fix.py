@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mcp_cloud_agents.domain.fix import Budget, Engine, FixOrder, Label, StopReason
+from mcp_cloud_agents.domain.fix import (
+    Budget,
+    Engine,
+    FixOrder,
+    Label,
+    ModelRoute,
+    Provider,
+    StopReason,
+)
 from mcp_cloud_agents.domain.job import JobState, Kind
+from mcp_cloud_agents.domain.result import CauseKind
 from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.storage.job_objects import JobObjects
 from tests.cloud_worker import WITHIN_S, Cloud, a_cloud, eventually, result_of, whole_log
@@ -69,3 +80,33 @@ def test_a_cancel_in_the_middle_keeps_what_was_changed(cloud: Cloud) -> None:
     assert result.fix is not None
     assert [one.stopped for one in result.fix.candidates] == [StopReason.CANCELLED]
     assert "candidate-1.diff" in [artifact.name for artifact in result.artifacts]
+
+
+_WITHOUT_THE_EXTRA = (
+    "import runpy, sys; sys.modules['pydantic_ai'] = None; "
+    "runpy.run_module('mcp_cloud_agents.worker.aws', run_name='__main__', alter_sys=True)"
+)
+
+
+def test_an_image_without_the_extra_says_how_to_build_it_with_it(cloud: Cloud) -> None:
+    route = ModelRoute(provider=Provider.ANTHROPIC, model="claude-haiku-4-5", key="env:KEY")
+    order = FixOrder(goal="double it", engine=Engine.MODEL, models=(route,))
+    job = cloud.job(
+        FILES, "python3 -m unittest", kind=Kind.FIX, runner="unittest", fix=order, folder=""
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _WITHOUT_THE_EXTRA],
+        env=cloud.env(job) | {"KEY": "sk-none"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = result_of(job)
+    assert result.state is JobState.FAILED
+    assert result.cause is not None
+    assert result.cause.kind is CauseKind.MODEL_UNUSABLE
+    assert "LOCK=requirements-fix.lock" in result.cause.hint
+    assert "reproducing" not in whole_log(job)

@@ -74,5 +74,6 @@ def extra_missing() -> ModelUnusable:
     """The refusal; a library that is there in another version lacks what is imported, too."""
     return ModelUnusable(
         "The built-in engine needs the extra `fix`.",
-        hint="pip install 'mcp-cloud-agents[fix]'",
+        hint="pip install 'mcp-cloud-agents[fix]'. For jobs in AWS build the worker image with "
+        "LOCK=requirements-fix.lock (docs/worker-image.md).",
     )

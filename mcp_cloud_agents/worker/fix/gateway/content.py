@@ -60,7 +60,13 @@ def own_tools(provider: Provider, tools: object) -> list[Any]:
     if not is_list(tools):
         raise Refusal(400, "tools is no list.")
     kept = _TOOLS[provider]
-    return [tool for tool in tools if is_object(tool) and tool.get("type", "custom") in kept]
+    return [
+        tool for tool in tools if is_object(tool) and _is_one_of(tool.get("type", "custom"), kept)
+    ]
+
+
+def _is_one_of(kind: object, kinds: frozenset[str]) -> bool:
+    return isinstance(kind, str) and kind in kinds
 
 
 def _looked_at(provider: Provider, block: object, depth: int) -> tuple[int, int]:
@@ -69,7 +75,7 @@ def _looked_at(provider: Provider, block: object, depth: int) -> tuple[int, int]
     if not is_object(block) or depth > _DEPTH:
         raise Refusal(400, "The conversation is not in the provider's format.")
     kind = block.get("type")
-    if kind is not None and kind not in _BLOCKS[provider]:
+    if kind is not None and not _is_one_of(kind, _BLOCKS[provider]):
         raise Refusal(400, f"The gateway does not forward {str(kind)[:60]!r} in a conversation.")
     if kind in ("image", "input_image", "image_url"):
         return 1, _inline_picture(block)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
+from mcp_cloud_agents.domain.errors import NoSpace
 from mcp_cloud_agents.domain.fix import ModelRoute, Provider, Spent
 from mcp_cloud_agents.worker.fix.gateway.refusal import Refusal
 from mcp_cloud_agents.worker.fix.gateway.upstream import Answer, Unreachable, Upstream
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _PASSING = frozenset({402, 408, 409, 429, 500, 502, 503, 504, 529})
 """Errors that another route may not have."""
-_OK, _ERRORS = 200, 400
+_OK, _ELSEWHERE, _ERRORS = 200, 300, 400
 
 
 class Client(Protocol):
@@ -83,7 +84,8 @@ class Forwarding:
                 if answer.status == _OK:
                     spent, whole = self._passed_on(answer, route, request, client)
                 else:
-                    spent = Spent()  # providers do not charge for an error
+                    if answer.status >= _ELSEWHERE:  # providers do not charge for an error
+                        spent = Spent()
                     self.failed = f"{route.model} answered with status {answer.status}"
                     if answer.status in _PASSING and not last:
                         return False
@@ -109,6 +111,8 @@ class Forwarding:
             with self._lock:
                 self.stopped = self.stopped or exc
             raise Refusal(402, f"The budget of this job is used up. {exc.message}") from exc
+        except NoSpace as exc:  # what is not written down is not spent
+            raise Refusal(402, f"The budget of this job cannot be counted. {exc.message}") from exc
 
     def _passed_on(
         self, answer: Answer, route: ModelRoute, request: Asked, client: Client
@@ -119,6 +123,7 @@ class Forwarding:
             What it used, None when it broke off before saying so; whether it is whole.
         """
         reader = UsageReader(request.provider, stream=request.stream)
+        failed = ""
         client.begin(answer.status, answer.headers())
         try:
             for piece in answer.pieces():
@@ -126,10 +131,12 @@ class Forwarding:
                 client.piece(piece)
             reader.end()
         except Unreachable as exc:
-            self.failed = f"{route.model}: {exc}"
+            failed = f"{route.model}: {exc}"
         else:
-            self.failed = "" if reader.whole else f"{route.model}: its answer broke off"
-        return self._counted(reader.used, route, request), not self.failed
+            failed = "" if reader.whole else f"{route.model}: its answer broke off"
+        self.failed = failed
+        used = None if failed else reader.used  # counts before the end may grow
+        return self._counted(used, route, request), not failed
 
     def _counted(self, used: Used | None, route: ModelRoute, request: Asked) -> Spent | None:
         if used is None:

@@ -16,7 +16,6 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingMixIn, UnixStreamServer
 from threading import BoundedSemaphore, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from mcp_cloud_agents.worker.fix.gateway.refusal import Refusal, body_of
 from mcp_cloud_agents.worker.fix.gateway.upstream import Unreachable
@@ -36,6 +35,8 @@ _AT_ONCE = 8
 _QUEUE = 32
 _IDLE_S = 30.0
 """How long a client may take for its next bytes, or to take ours."""
+_LOOK_S = 0.1
+"""How often a client that waits for room is told that the gateway closes."""
 _BODY_BYTES = 16 << 20
 _QUERIES = ("", "beta=true")
 _STATUSES = frozenset(HTTPStatus)
@@ -112,7 +113,10 @@ class _Server(ThreadingMixIn, UnixStreamServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Wait for room, then answer in a thread."""
-        self._room.acquire()
+        while not self._room.acquire(timeout=_LOOK_S):  # answers may take minutes to end
+            if self._closed:
+                self.shutdown_request(request)
+                return
         with self._lock:
             welcome = not self._closed
             if welcome:
@@ -191,10 +195,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(401, "This is not the token of this job.")
 
     def _asked_provider(self) -> Provider:
-        """The path alone says whose format it is; a host that is named is not looked at."""
-        target = urlsplit(self.path)
-        provider = PATHS.get(target.path)
-        if target.scheme or target.netloc or provider is None or target.query not in _QUERIES:
+        """The path alone says whose format it is; one that names a host is none of them."""
+        path, _, query = self.path.partition("?")
+        provider = PATHS.get(path)
+        if provider is None or query not in _QUERIES:
             raise Refusal(404, "The gateway has no such path.")
         if self.command != "POST":
             raise Refusal(405, "Only POST is answered here.")
@@ -230,7 +234,8 @@ class _Connection:
         phrase = HTTPStatus(status).phrase if status in _STATUSES else "Status"
         own = {"transfer-encoding": "chunked", "connection": "close"}
         lines = [f"{name}: {value}" for name, value in {**headers, **own}.items()]
-        self._tell("\r\n".join([f"HTTP/1.1 {status} {phrase}", *lines, "", ""]).encode("latin-1"))
+        head = "\r\n".join([f"HTTP/1.1 {status} {phrase}", *lines, "", ""])
+        self._tell(head.encode("latin-1", "replace"))
 
     def piece(self, data: bytes) -> None:
         """See `forwarding.Client`."""

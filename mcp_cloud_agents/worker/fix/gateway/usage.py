@@ -11,6 +11,8 @@ from mcp_cloud_agents.worker.fix.prices import Used
 
 _KEPT_BYTES = 8 << 20
 """Of one event, or of a whole answer; a longer one counts as its worst case."""
+_MOST_TOKENS = 10**9
+"""Of one request: a larger count is no count."""
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 _LAST_EVENT: dict[Provider, tuple[bytes, ...]] = {
     Provider.ANTHROPIC: (b'"message_stop"',),
@@ -135,4 +137,5 @@ def _dict(value: Any) -> dict[str, Any]:
 
 def _count(usage: dict[str, Any], name: str) -> int | None:
     value = usage.get(name)
-    return value if isinstance(value, int) and value >= 0 else None
+    sound = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if sound else None

@@ -44,6 +44,9 @@ _CONTEXT = ("previous_response_id", "conversation", "prompt")
 """Input that is kept at the provider: refused, since leaving it out changes what is asked."""
 _LEAST_THINKING = 1_024
 _DEEPEST = 100
+_MOST_PARTS = 400_000
+"""Commas and brackets, those in texts too. A million tokens of code have 250,000; 16 MiB of nothing
+but these made 850 MiB in memory of this process, which no sandbox bounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ def asked(provider: Provider, body: bytes, most_output: int) -> Asked:
     Raises:
         Refusal: it cannot be read, or holds what must not be forwarded.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_PARTS:
+        raise Refusal(413, "The body has too many parts.")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as exc:

@@ -28,7 +28,7 @@ class InputBound:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counted: dict[bytes, int] = {}
+        self._counted: dict[bytes, tuple[int, int]] = {}
 
     def most(self, asked: Asked, model: str) -> int:
         """Tokens that the input has at most when this model reads it."""
@@ -40,15 +40,16 @@ class InputBound:
                 (at, self._counted[name]) for at, name in enumerate(names) if name in self._counted
             ]
         if known:
-            at, tokens = known[-1]
-            bounds.append(tokens + sum(sizes[at + 1 :]) + _ADDED_BY_PROVIDER)
+            at, (tokens, size) = known[-1]
+            longer = max(0, sum(sizes[: at + 1]) - size)  # names are the same with marks or without
+            bounds.append(tokens + longer + sum(sizes[at + 1 :]) + _ADDED_BY_PROVIDER)
         return min(bounds) + _PICTURE * asked.picture_count
 
     def learn(self, asked: Asked, model: str, tokens: int) -> None:
         """The provider counted so many for this input."""
-        names, _ = _beginnings(asked, model)
+        names, sizes = _beginnings(asked, model)
         with self._lock:
-            self._counted[names[-1]] = tokens
+            self._counted[names[-1]] = tokens, sum(sizes)
 
 
 def _beginnings(asked: Asked, model: str) -> tuple[list[bytes], list[int]]:
@@ -70,7 +71,8 @@ def _unmarked(part: bytes) -> bytes:
     """
 
     def plain(value: dict[str, Any]) -> dict[str, Any]:
-        value.pop("cache_control", None)
+        if is_object(value.get("cache_control")):  # anything else is input like any other
+            del value["cache_control"]
         content = value.get("content")
         block = content[0] if is_list(content) and len(content) == 1 else None
         if is_object(block) and block.keys() == {"type", "text"} and block["type"] == "text":

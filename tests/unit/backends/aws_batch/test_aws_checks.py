@@ -65,6 +65,29 @@ async def test_what_is_missing_is_named_with_its_remedy(
     assert remedy in check.remedy
 
 
+async def test_keys_of_models_have_to_be_in_the_container(cloud: Cloud) -> None:
+    batch, name = cloud.client("batch"), cloud.aws.job_definitions["x86_64"]
+    [plain] = batch.describe_job_definitions(jobDefinitionName=name)["jobDefinitions"]
+    checks = Checks(Clients(cloud.aws), cloud.aws, ["MODEL_KEY"])
+    missing = (await checks.every())[-1]
+    arn = "arn:aws:ssm:us-east-1:123456789012:parameter/key"
+    secrets = [{"name": "MODEL_KEY", "valueFrom": arn}]
+    made = batch.register_job_definition(
+        jobDefinitionName=name,
+        type="container",
+        platformCapabilities=plain["platformCapabilities"],
+        containerProperties={**plain["containerProperties"], "secrets": secrets},
+    )
+    try:
+        there = (await checks.every())[-1]
+    finally:
+        batch.deregister_job_definition(jobDefinition=made["jobDefinitionArn"])
+    assert (missing.name, missing.ok) == ("model keys", False)
+    assert "Containers do not get MODEL_KEY" in missing.said
+    assert "`secrets` of the Terraform module" in missing.remedy
+    assert (there.ok, there.said) == (True, "containers get MODEL_KEY")
+
+
 async def test_disabled_environments_are_named(cloud: Cloud) -> None:
     batch = cloud.client("batch")
     name = "mcp-cloud-agents-fargate"

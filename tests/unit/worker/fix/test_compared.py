@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_cloud_agents.worker.fix.compared import regressed, target_of
+from mcp_cloud_agents.worker.fix.compared import contradicted, regressed, target_of
 from tests.unit.worker.fix.told import failing, measured, report, trial
 
 NONE = report("")
@@ -51,6 +51,19 @@ def test_a_file_that_did_not_load_is_mended_when_its_tests_pass(now: str, *, men
 def test_a_file_that_loads_in_a_run_that_was_cut_is_not_mended() -> None:
     cut = trial("t.py::x.", complete=False)
     assert target_of(failing("t.py"), report("t.pyC"), cut).missing == ("t.py",)
+
+
+def test_a_report_without_a_failure_of_a_command_that_failed_is_not_believed() -> None:
+    before = measured("aF b.", exit_code=1)
+    assert contradicted(before, trial("a. b.", exit_code=1)) == (
+        "it ended with exit code 1, but its report tells of no failure"
+    )
+    assert contradicted(before, trial("a. bF", exit_code=1)) == ""
+    assert contradicted(before, trial("a. b.", exit_code=0)) == ""
+
+
+def test_a_command_that_fails_for_other_reasons_on_the_base_too_is_known() -> None:
+    assert contradicted(measured("a. b.", exit_code=1), trial("a. b.", exit_code=1)) == ""
 
 
 def test_without_a_failure_only_what_passes_is_told() -> None:

@@ -101,12 +101,26 @@ def test_an_offer_says_what_it_is_worth_and_why_not_more() -> None:
     )
 
 
+def test_an_unverified_offer_claims_no_test() -> None:
+    assert outcome.offered(a_report(Label.UNVERIFIED, "It was cut.", mended=("a",))) == (
+        "An unverified patch (1 file, +2 -1). It was cut."
+    )
+
+
+def test_a_job_that_was_ended_early_says_so_and_what_is_kept() -> None:
+    assert outcome.ended_early(()).endswith("nothing is offered, nothing had been changed.")
+    kept = outcome.ended_early((a_report(Label.UNVERIFIED),))
+    assert kept.endswith("nothing is offered, what was changed by then is kept.")
+
+
 def test_without_an_offer_the_summary_says_what_there_was() -> None:
     nothing = CandidateReport(number=1, engine=Engine.COMMAND, stopped=StopReason.COMMAND_FAILED)
     assert outcome.nothing_offered(()) == "No candidate was made."
     assert outcome.nothing_offered((nothing,)) == (
         "Nothing was changed that a patch can carry (command_failed)."
     )
+    ended = replace(nothing, stopped=StopReason.SUBMITTED)
+    assert outcome.nothing_offered((ended,)) == "Nothing was changed that a patch can carry."
     one = a_report(Label.UNVERIFIED, "1 test (a) of the target still fails.")
     assert one.evidence is not None
     rejected = replace(one, evidence=replace(one.evidence, rejected=True))

@@ -49,11 +49,15 @@ def trial(
     return Trial(report=found, exit_code=exit_code, stopped=stopped, duration_s=1.0)
 
 
-def measured(told: str) -> Measured:
+def measured(told: str, *, exit_code: int = 0) -> Measured:
     """A command on the base."""
     run = trial(told)
     return Measured(
-        command="run", outcomes=run.outcomes, durations=run.durations, duration_s=run.duration_s
+        command="run",
+        outcomes=run.outcomes,
+        durations=run.durations,
+        duration_s=run.duration_s,
+        exit_code=exit_code,
     )
 
 

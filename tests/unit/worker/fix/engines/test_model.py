@@ -19,7 +19,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ModelUnusable) as refused:
         model.require_extra()
     assert refused.value.message == "The built-in engine needs the extra `fix`."
-    assert refused.value.hint == "pip install 'mcp-cloud-agents[fix]'"
+    assert refused.value.hint.startswith("pip install 'mcp-cloud-agents[fix]'. ")
+    assert "worker image with LOCK=requirements-fix.lock" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 from typing import Any
 
 import pytest
 
-from mcp_cloud_agents.domain.fix import Budget, Spent, StopReason
+from mcp_cloud_agents.domain.fix import Budget, Provider, Spent, StopReason
+from mcp_cloud_agents.worker.fix.gateway.wire import asked
 from tests.gateway_client import KEY, ROUTES, a_request, gateway_to, route_to
 from tests.model_server.script import Script, Turn
 from tests.model_server.server import ModelServer, model_server
@@ -221,6 +226,39 @@ def test_a_long_conversation_is_not_counted_anew_each_time(
     assert desk.meter.spent.usd_micros == 5 * (30_000 + 150)
 
 
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        ({"cache_control": "x"}, {"cache_control": "x" * 50_000}),
+        ({"cache_control": "x" * 50_000}, {"cache_control": "q7" * 25_000}),
+        (
+            {"a": [{"content": "x"}] * 2_000},
+            {"a": [{"content": [{"type": "text", "text": "x"}]}] * 2_000},
+        ),
+    ],
+    ids=["a mark that is a text", "another text of the same length", "texts as lists of blocks"],
+)
+def test_attack_input_that_looks_like_what_was_counted_before(
+    models: ModelServer, tmp_path: Path, small: dict[str, Any], large: dict[str, Any]
+) -> None:
+    budget = Budget(usd_micros=1_000_000, tokens=90_000)
+
+    def turns(given: dict[str, Any]) -> list[dict[str, Any]]:
+        call = {"type": "tool_use", "id": "1", "name": "x", "input": given}
+        return [{"role": "user", "content": "x"}, {"role": "assistant", "content": [call]}]
+
+    with gateway_to(
+        route_to(f"{models.url}/good"), folder=tmp_path, budget=budget, output=100
+    ) as desk:
+        assert desk.post(MESSAGES, a_request(MESSAGES, messages=turns(small))).status == 200
+        bound = desk.forwarding._bound
+        request = asked(
+            Provider.ANTHROPIC, json.dumps(a_request(MESSAGES, messages=turns(large))).encode(), 100
+        )
+        longer = len(json.dumps(large)) - len(json.dumps(small)) or 50_000
+        assert bound.most(request, ROUTES[MESSAGES][1]) >= 0.8 * longer
+
+
 def test_requests_that_race_for_the_last_money_never_overshoot(
     models: ModelServer, tmp_path: Path
 ) -> None:
@@ -332,3 +370,65 @@ def test_betas_pass_when_they_are_plain_words(models: ModelServer, tmp_path: Pat
     with gateway_to(route_to(f"{models.url}/good"), folder=tmp_path) as desk:
         for betas in ("interleaved-thinking-2025-05-14,effort-1", "a b\tc"):
             assert desk.post(MESSAGES, a_request(MESSAGES), anthropic_beta=betas).status == 200
+
+
+def test_counts_of_a_stream_that_breaks_off_do_not_cap_what_it_cost(
+    models: ModelServer, tmp_path: Path
+) -> None:
+    told = 'data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}\n\n'
+    models.add("cut", Script(turns=(Turn(raw=told),)))
+    path = "/v1/chat/completions"
+    with gateway_to(route_to(f"{models.url}/cut", path), folder=tmp_path, output=500) as desk:
+        reply = desk.post(path, a_request(path, stream=True))
+    assert (reply.status, reply.whole) == (200, False)
+    assert desk.meter.spent.usd_micros > COST[path]
+
+
+def test_attack_a_body_of_very_many_small_parts(models: ModelServer, tmp_path: Path) -> None:
+    head = json.dumps(a_request(MESSAGES)).encode()[:-1]
+    with gateway_to(route_to(f"{models.url}/good"), folder=tmp_path) as desk:
+        reply = desk.post(MESSAGES, head + b', "tools": [' + b"[]," * 1_000_000 + b"[]]}")
+    assert (reply.status, models.requests) == (413, [])
+
+
+def test_attack_a_kind_that_is_no_text(models: ModelServer, tmp_path: Path) -> None:
+    no_kind: list[str] = []
+    turn = {"role": "user", "content": [{"type": no_kind, "text": "x"}]}
+    tool = {"type": no_kind, "name": "x"}
+    with gateway_to(route_to(f"{models.url}/good"), folder=tmp_path) as desk:
+        assert desk.post(MESSAGES, a_request(MESSAGES, messages=[turn])).status == 400
+        assert desk.post(MESSAGES, a_request(MESSAGES, tools=[tool])).status == 200
+    assert "tools" not in models.seen("good")[0].body
+
+
+def test_a_full_disk_ends_the_job_and_sends_nothing(
+    models: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_from: str, _to: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with gateway_to(route_to(f"{models.url}/good"), folder=tmp_path) as desk:
+        monkeypatch.setattr(os, "rename", full)
+        reply = desk.post(MESSAGES, a_request(MESSAGES))
+    assert (reply.status, models.requests) == (402, [])
+
+
+@pytest.mark.timeout(20)
+def test_attack_slow_answers_in_every_place_do_not_keep_the_gateway_from_closing(
+    models: ModelServer, tmp_path: Path
+) -> None:
+    models.add("slow", Script(turns=(Turn(text="hi", delay=60.0),)))
+    body = json.dumps(a_request(MESSAGES)).encode()
+    with (
+        ExitStack() as clients,
+        gateway_to(route_to(f"{models.url}/slow"), folder=tmp_path, output=100) as desk,
+    ):
+        head = f"POST /v1/messages HTTP/1.1\r\nx-api-key: {desk.gateway.token}\r\n"
+        for _ in range(12):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(desk.gateway.path)
+            client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        deadline = time.monotonic() + 10
+        while desk.meter.spent.requests < 8 and time.monotonic() < deadline:
+            Event().wait(0.01)
+        assert desk.meter.spent.requests == 8
