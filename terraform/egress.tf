@@ -70,6 +70,7 @@ locals {
     [for service in setsubtract(local.endpoint_services, ["ecr.api", "ecr.dkr", "logs", "ecs-agent", "ecs-telemetry"]) : service],
     !local.private && local.on_ec2 ? ["ecs"] : [],
     keys(local.secret_arns),
+    local.has_bedrock ? ["bedrock-runtime"] : [],
     # The agent is told one of several numbered hosts, and a star may only stand in front.
     local.on_ec2 ? flatten([for number in range(1, 21) : ["ecs-a-${number}", "ecs-t-${number}"]]) : [],
   )

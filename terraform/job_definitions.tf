@@ -16,7 +16,10 @@ locals {
     volumes                = [for volume in local.volumes : { name = volume.name }]
     mountPoints            = [for volume in local.volumes : { sourceVolume = volume.name, containerPath = volume.path, readOnly = false }]
 
-    environment = [{ name = "MCP_CLOUD_AGENTS_BACKEND", value = "aws_batch" }]
+    environment = concat(
+      [{ name = "MCP_CLOUD_AGENTS_BACKEND", value = "aws_batch" }],
+      local.has_bedrock ? [{ name = "AWS_REGION", value = local.region }] : [], # Fargate tells it, EC2 does not
+    )
 
     logConfiguration = {
       logDriver = "awslogs"

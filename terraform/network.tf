@@ -8,6 +8,7 @@ locals {
   endpoint_services = local.private ? toset(concat(
     ["ecr.api", "ecr.dkr", "logs"],
     local.on_ec2 ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
+    local.has_bedrock ? ["bedrock-runtime"] : [],
     var.interface_endpoints,
   )) : toset([])
 }
@@ -101,7 +102,7 @@ resource "aws_vpc_endpoint" "interface" {
 # endpoints serve principals of this account only, and only for what jobs need.
 
 locals {
-  endpoint_allows = merge(local.secret_allows, {
+  endpoint_allows = merge(local.secret_allows, local.has_bedrock ? { bedrock-runtime = [local.bedrock_allows] } : {}, {
     dynamodb = [{
       actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"]
       resources = ["arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/*"]

@@ -110,7 +110,7 @@ variable "egress_ports" {
 variable "interface_endpoints" {
   type        = list(string)
   default     = []
-  description = "private only: more AWS services to reach without internet, such as bedrock-runtime or secretsmanager. $7.30 a month for each service and zone."
+  description = "private only: more AWS services to reach without internet, such as secretsmanager. $7.30 a month for each service and zone."
 
   validation {
     condition     = length(var.interface_endpoints) == 0 || var.profile == "private"
@@ -118,7 +118,7 @@ variable "interface_endpoints" {
   }
   validation {
     condition     = alltrue([for service in var.interface_endpoints : can(regex("^[a-z0-9][a-z0-9.-]*$", service)) && !startswith(service, "com.")])
-    error_message = "interface_endpoints holds the names of services without com.amazonaws.<region>, such as bedrock-runtime."
+    error_message = "interface_endpoints holds the names of services without com.amazonaws.<region>, such as secretsmanager."
   }
 }
 
@@ -224,6 +224,21 @@ variable "secrets" {
   validation {
     condition     = var.profile != "private" || var.nat_gateway || alltrue([for arn in values(var.secrets) : contains(var.interface_endpoints, try(split(":", arn)[2], ""))])
     error_message = "secrets cannot be reached in private without nat_gateway: add secretsmanager (or ssm, for parameters) to interface_endpoints."
+  }
+}
+
+variable "bedrock_models" {
+  type        = list(string)
+  default     = []
+  description = "Models of Amazon Bedrock that the worker may ask with the job's role: ARNs of foundation models and inference profiles, * within. A profile needs the models behind it, too. $0 while idle in economy; in private one more interface endpoint, $7.30 a month in each zone."
+
+  validation {
+    condition     = alltrue([for arn in var.bedrock_models : can(regex("^arn:aws[a-z-]*:bedrock:([a-z0-9-]*\\*?)?::foundation-model/[a-z0-9][A-Za-z0-9.:*_-]*$", arn)) || can(regex("^arn:aws[a-z-]*:bedrock:[a-z0-9-]+:[0-9]{12}:(application-)?inference-profile/[a-z0-9][A-Za-z0-9.:*_-]*$", arn))])
+    error_message = "bedrock_models must be ARNs such as arn:aws:bedrock:*::foundation-model/anthropic.* or arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.*: a name begins with what it is, never with a star."
+  }
+  validation {
+    condition     = length(var.bedrock_models) == 0 || anytrue([for arn in var.bedrock_models : strcontains(arn, ":foundation-model/")])
+    error_message = "bedrock_models holds profiles alone, which answers nothing: add the foundation models that they lead to, in each region of theirs (arn:aws:bedrock:*::foundation-model/...)."
   }
 }
 

@@ -29,6 +29,10 @@ run "costs_nothing_while_idle" {
     error_message = "budget and EC2 are off by default"
   }
   assert {
+    condition     = length(aws_iam_role_policy.bedrock) == 0
+    error_message = "jobs may ask no model by default"
+  }
+  assert {
     condition     = toset(keys(aws_batch_job_queue.this)) == toset(["fargate", "fargate_spot"])
     error_message = "there are two queues by default"
   }
@@ -94,6 +98,21 @@ run "keys_of_models_come_by_reference" {
   assert {
     condition     = aws_iam_role_policy.secrets[0].role == aws_iam_role.execution.id
     error_message = "the execution role reads it"
+  }
+}
+
+run "models_of_bedrock_are_asked_with_the_role_of_jobs" {
+  variables {
+    bedrock_models = ["arn:aws:bedrock:*::foundation-model/anthropic.*"]
+  }
+
+  assert {
+    condition     = aws_iam_role_policy.bedrock[0].role == aws_iam_role.job.id && length(aws_vpc_endpoint.interface) == 0
+    error_message = "the job role asks, and economy needs no endpoint"
+  }
+  assert {
+    condition     = contains(jsondecode(aws_batch_job_definition.this["arm64"].container_properties).environment, { name = "AWS_REGION", value = "eu-central-1" })
+    error_message = "a job is told the region to ask in"
   }
 }
 

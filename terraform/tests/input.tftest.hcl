@@ -60,6 +60,22 @@ run "a_key_in_place_of_its_arn" {
   expect_failures = [var.secrets]
 }
 
+run "every_model_there_is" {
+  command = plan
+  variables {
+    bedrock_models = ["*"]
+  }
+  expect_failures = [var.bedrock_models]
+}
+
+run "a_profile_without_the_models_behind_it" {
+  command = plan
+  variables {
+    bedrock_models = ["arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.*"]
+  }
+  expect_failures = [var.bedrock_models]
+}
+
 run "a_budget_that_tells_nobody" {
   command = plan
   variables {

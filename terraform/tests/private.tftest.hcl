@@ -42,6 +42,22 @@ run "has_no_way_to_the_internet" {
   }
 }
 
+run "models_of_bedrock_need_one_endpoint" {
+  command = plan
+  variables {
+    bedrock_models = ["arn:aws:bedrock:*::foundation-model/anthropic.*"]
+  }
+
+  assert {
+    condition     = keys(aws_vpc_endpoint.interface) == ["bedrock-runtime", "ecr.api", "ecr.dkr", "logs"]
+    error_message = "private reaches Bedrock by an endpoint"
+  }
+  assert {
+    condition     = contains(aws_route53_resolver_firewall_domain_list.allowed[0].domains, "bedrock-runtime.eu-central-1.amazonaws.com")
+    error_message = "its name can be resolved"
+  }
+}
+
 run "goes_out_through_one_nat_gateway" {
   command = plan
   variables {

@@ -24,11 +24,14 @@ from tests.terraform.offline import (
 HERE = Path(__file__).parent
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:team/keys-a1B2c3"  # noqa: S105  where one is
 PARAMETER = "arn:aws:ssm:us-east-1:123456789012:parameter/team/key"
+MODEL = "arn:aws:bedrock:*::foundation-model/anthropic.claude-*"
+INFERENCE_PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-*"
 EVERYTHING: dict[str, Any] = {
     "profile": "private",
     "nat_gateway": True,
     "dns_allowlist": ["packages.example.com"],
-    "interface_endpoints": ["bedrock-runtime"],
+    "interface_endpoints": ["sts"],
+    "bedrock_models": [MODEL, INFERENCE_PROFILE],
     "ec2_queue": True,
     "gpu_queue": True,
     "write_once": True,

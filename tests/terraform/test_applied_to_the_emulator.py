@@ -21,12 +21,15 @@ import pytest
 from mcp_cloud_agents.storage.trees import remove_tree
 from tests.e2e.wire import Repository, Wire, a_repository
 from tests.terraform.account import Account, Json, Keys, an_account, status_of
-from tests.terraform.conftest import PARAMETER
+from tests.terraform.conftest import MODEL, PARAMETER
 from tests.terraform.offline import Offline, Terraform, variables
 
 PROFILES: dict[str, dict[str, Any]] = {
     "economy": {"secrets": {"MODEL_KEY": PARAMETER}},
-    "private": {"profile": "private", "write_once": True, "ec2_queue": True, "events": False},
+    "private": {
+        **{"profile": "private", "write_once": True, "ec2_queue": True, "events": False},
+        "bedrock_models": [MODEL],
+    },
 }
 PACKAGE = [sys.executable, "-m", "mcp_cloud_agents"]
 FAILS = "import unittest\n\n\nclass New(unittest.TestCase):\n    def test_new(self):\n        {}\n"

@@ -28,6 +28,7 @@ IDLE = {
     "zones": ENDPOINT * 3,
     "nat_gateway": NAT,
     "interface_endpoints": ENDPOINT,
+    "bedrock_models": ENDPOINT,
     "ec2_queue": ENDPOINT * 3,
     "dns_allowlist": Decimal("0.01"),
     "monthly_budget_usd": Decimal("0.62"),

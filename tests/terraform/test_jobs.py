@@ -66,6 +66,12 @@ def test_keys_of_models_come_by_reference(made_with_everything: Resources) -> No
         ]
 
 
+def test_with_models_of_bedrock_a_job_is_told_its_region(made_with_everything: Resources) -> None:
+    region = {"name": "AWS_REGION", "value": "us-east-1"}
+    for key in ("x86_64", "ec2"):
+        assert region in properties(made_with_everything, key)["environment"]
+
+
 def test_arm64_differs_in_its_architecture_only(made_default: Resources) -> None:
     x86, arm = (properties(made_default, key) for key in ("x86_64", "arm64"))
     assert arm.pop("runtimePlatform")["cpuArchitecture"] == "ARM64"

@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_cloud_agents.backends import aws_batch
 from mcp_cloud_agents.backends.aws_batch.request import JOB_TAG
-from tests.terraform.conftest import PARAMETER, SECRET
+from tests.terraform.conftest import INFERENCE_PROFILE, MODEL, PARAMETER, SECRET
 from tests.terraform.offline import Resources
 from tests.terraform.policies import ACCOUNT, BATCH, BUCKET, LOGS, allow, policy_texts, statements
 
@@ -60,6 +60,28 @@ def test_the_execution_role_alone_reads_the_secrets_and_no_others(
     }
     assert readers == {"aws_iam_role_policy.secrets[0]"}
     assert "aws_iam_role_policy.secrets[0]" not in policy_texts(made_default)
+
+
+def test_the_job_role_alone_asks_the_models_of_bedrock_that_were_named(
+    made_default: Resources, made_with_everything: Resources
+) -> None:
+    ask = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
+    address = "aws_iam_role_policy.bedrock[0]"
+    assert policy(made_with_everything, address) == {
+        "AskModels": allow(ask, [MODEL, INFERENCE_PROFILE])
+    }
+    role = made_with_everything.of("aws_iam_role_policy")["bedrock[0]"]["role"]
+    assert role == made_with_everything.of("aws_iam_role")["job"]["id"]
+    assert about_bedrock(made_with_everything) == {
+        address,
+        'aws_vpc_endpoint.interface["bedrock-runtime"]',
+    }
+    assert about_bedrock(made_default) == set()
+
+
+def about_bedrock(resources: Resources) -> set[str]:
+    """Addresses of the policies that allow something there."""
+    return {address for address, text in policy_texts(resources).items() if "bedrock:" in text}
 
 
 def test_a_submitter_submits_follows_and_ends_jobs_here(made_default: Resources) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from tests.terraform.conftest import PARAMETER, SECRET
+import pytest
+
+from tests.terraform.conftest import INFERENCE_PROFILE, MODEL, PARAMETER, SECRET
 from tests.terraform.offline import Resources, Terraform, planned, variables
 
 
@@ -105,11 +108,11 @@ def test_subnets_of_jobs_and_gateway_do_not_overlap(private_with_nat: Resources)
 
 
 def test_more_services_are_reached_by_endpoints_of_their_own(module: Terraform) -> None:
-    given = {"profile": "private", "interface_endpoints": ["bedrock-runtime"]}
+    given = {"profile": "private", "interface_endpoints": ["sts"]}
     plan = planned(module.plan(*variables(given)))
-    assert endpoints(plan)["bedrock-runtime"] == "Interface"
+    assert endpoints(plan)["sts"] == "Interface"
     names = plan.of("aws_route53_resolver_firewall_domain_list")["allowed[0]"]["domains"]
-    assert "bedrock-runtime.us-east-1.amazonaws.com" in names
+    assert "sts.us-east-1.amazonaws.com" in names
 
 
 def test_with_secrets_their_endpoint_hands_out_these_and_nothing_else(module: Terraform) -> None:
@@ -129,3 +132,47 @@ def test_with_secrets_the_names_of_their_services_are_resolved(module: Terraform
     given = {"dns_allowlist": ["packages.example.com"], "secrets": {"MODEL_KEY": PARAMETER}}
     lists = planned(module.plan(*variables(given))).of("aws_route53_resolver_firewall_domain_list")
     assert "ssm.us-east-1.amazonaws.com" in lists["allowed[0]"]["domains"]
+
+
+@pytest.mark.parametrize("asked_for", [[], ["bedrock-runtime"]])
+def test_with_models_of_bedrock_one_endpoint_serves_these_and_nothing_else(
+    module: Terraform, private: Resources, asked_for: list[str]
+) -> None:
+    given = {
+        "profile": "private",
+        "bedrock_models": [MODEL, INFERENCE_PROFILE],
+        "interface_endpoints": asked_for,
+    }
+    plan = planned(module.plan(*variables(given)))
+    assert endpoints(plan) == endpoints(private) | {"bedrock-runtime": "Interface"}
+    endpoint = plan.of("aws_vpc_endpoint")['interface["bedrock-runtime"]']
+    assert json.loads(endpoint["policy"])["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": ["bedrock:InvokeModelWithResponseStream", "bedrock:InvokeModel"],
+            "Resource": [INFERENCE_PROFILE, MODEL],
+            "Condition": {"StringEquals": {"aws:PrincipalAccount": "123456789012"}},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "given", [{"profile": "private"}, {"dns_allowlist": ["packages.example.com"]}]
+)
+def test_the_name_of_bedrock_is_resolved_only_with_models(
+    module: Terraform, given: dict[str, Any]
+) -> None:
+    def names(**more: Any) -> set[str]:
+        plan = planned(module.plan(*variables({**given, **more})))
+        return set(plan.of("aws_route53_resolver_firewall_domain_list")["allowed[0]"]["domains"])
+
+    assert names(bedrock_models=[MODEL]) - names() == {"bedrock-runtime.us-east-1.amazonaws.com"}
+
+
+def test_economy_asks_bedrock_over_the_internet_and_makes_no_endpoint(
+    module: Terraform, economy: Resources
+) -> None:
+    plan = planned(module.plan(*variables({"bedrock_models": [MODEL]})))
+    before, after = economy.counts(), plan.counts()
+    assert after == before | {"aws_iam_role_policy": before["aws_iam_role_policy"] + 1}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.terraform.conftest import PARAMETER, SECRET
+from tests.terraform.conftest import INFERENCE_PROFILE, MODEL, PARAMETER, SECRET
 from tests.terraform.offline import Terraform, variables
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -78,8 +78,24 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         },
         "secrets cannot be reached in private",
     ),
+    ({"bedrock_models": ["*"]}, "bedrock_models must be ARNs such as"),
+    ({"bedrock_models": ["anthropic.claude-sonnet-5"]}, "bedrock_models must be ARNs such as"),
+    ({"bedrock_models": ["arn:aws:bedrock:*::foundation-model/*"]}, "never with a star"),
+    ({"bedrock_models": ["arn:aws:bedrock:*:*:*/anthropic.a"]}, "bedrock_models must be ARNs"),
+    ({"bedrock_models": [MODEL, INFERENCE_PROFILE.replace("123456789012", "*")]}, "must be ARNs"),
+    ({"bedrock_models": ["arn:aws:s3:::bucket/anthropic.a"]}, "bedrock_models must be ARNs"),
+    ({"bedrock_models": [INFERENCE_PROFILE]}, "add the foundation models that they lead to"),
 ]
 RIGHT: list[dict[str, Any]] = [
+    {
+        "bedrock_models": [
+            "arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-5",
+            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2:0:200k",
+            "arn:aws:bedrock:us-*::foundation-model/amazon.nova-*",
+            "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-v2",
+            "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6",
+        ]
+    },
     {"vpc_cidr": "172.16.0.0/22", "zones": 3},
     {"dns_allowlist": ["*.files.example.com", "xn--bcher-kva.example"]},
     {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a/b:1", "profile": "private"},

@@ -90,7 +90,10 @@ def contradicted(before: Measured, now: Trial) -> str:
     usual = now.exit_code == before.exit_code and not BAD.intersection(before.outcomes.values())
     if now.stopped is not None or not now.exit_code or failed or usual:
         return ""
-    return f"it ended with exit code {now.exit_code}, but its report tells of no failure"
+    return (
+        f"it ended with exit code {now.exit_code}, but its report tells of no failure "
+        "(where a coverage threshold does that, pass a test command without it)"
+    )
 
 
 def regressed(before: Measured, now: Trial, *, known: Iterable[str] = ()) -> tuple[str, ...]:

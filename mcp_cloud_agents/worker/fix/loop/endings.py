@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.worker.fix.redaction import Redactor
 
 MAX_MESSAGE_CHARS = 500
+_DENIED = (
+    "the job's AWS role may not call bedrock:InvokeModel for it (bedrock_models of the Terraform "
+    "module), or the account has no access to it: "
+)
+"""In front of Bedrock's own words, which do not always name the action."""
 
 
 def planned(error: Exception) -> Exception:
@@ -72,7 +77,8 @@ def one_line(text: str, redactor: Redactor) -> str:
 def _told(error: BaseException) -> str:
     """Which model, and what it said."""
     if isinstance(error, ModelHTTPError):
-        return f"{error.model_name}: HTTP {error.status_code}: {_body(error)}"
+        denied = _DENIED if error.provider_error_code == "AccessDeniedException" else ""
+        return f"{error.model_name}: HTTP {error.status_code}: {denied}{_body(error)}"
     if isinstance(error, ModelAPIError):
         said = error.message
         return said if error.model_name in said else f"{error.model_name}: {said}"
@@ -83,7 +89,11 @@ def _body(error: ModelHTTPError) -> str:
     """The provider's own words, out of `{"error": {"type", "message"}}` where it is that."""
     body: object = error.body
     match body:
-        case {"error": {"message": str(message)}} | {"message": str(message)}:
+        case (
+            {"error": {"message": str(message)}}
+            | {"Error": {"Message": str(message)}}
+            | {"message": str(message)}
+        ):
             return message
         case _:
             return str(body or error.message)

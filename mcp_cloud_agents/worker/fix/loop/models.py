@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_cloud_agents.domain.errors import ModelUnusable
@@ -19,6 +20,11 @@ _OWN_URLS = {
 _NO_KEY = "none"
 """For servers of one's own that want no key; the clients insist on one."""
 
+_REGION = "AWS_REGION"
+"""Told to every job in AWS; of all SDKs, Python's alone looks for AWS_DEFAULT_REGION instead."""
+_BEARER_TOKEN = "AWS_BEARER_TOKEN_BEDROCK"  # noqa: S105  a variable
+"""Instead of credentials, where somebody has one."""
+
 
 def connect(route: ModelRoute, key: str, *, timeout_s: float) -> Model:
     """Build the client of a route; nothing is sent.
@@ -31,7 +37,8 @@ def connect(route: ModelRoute, key: str, *, timeout_s: float) -> Model:
         timeout_s: seconds that one request may take.
 
     Raises:
-        ModelUnusable: it has no key, no name, AWS has no region, or a client is not installed.
+        ModelUnusable: it has no key, no name, AWS has no region or credentials, or a client is
+            not installed.
     """
     if not route.model:
         raise ModelUnusable("A model has no name.", hint="Set `model` of each entry of fix.models.")
@@ -95,25 +102,35 @@ def _openai_chat(route: ModelRoute, key: str) -> Model:
 
 
 def _bedrock(route: ModelRoute, timeout_s: float) -> Model:
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError
     from pydantic_ai.models.bedrock import BedrockConverseModel
     from pydantic_ai.providers.bedrock import BedrockProvider
 
+    try:
+        client = _bedrock_client(route, timeout_s)
+    except BotoCoreError as exc:
+        raise ModelUnusable(
+            f"Bedrock cannot be asked for {route.model!r}: {exc}",
+            hint="Give the job an AWS region and a role that may call bedrock:InvokeModel: in AWS "
+            "by bedrock_models of the Terraform module.",
+        ) from exc
+    return BedrockConverseModel(route.model, provider=BedrockProvider(bedrock_client=client))
+
+
+def _bedrock_client(route: ModelRoute, timeout_s: float) -> Any:
+    """Of the region and the credentials of the job's environment, which are looked up here."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import NoCredentialsError
+
+    environ = os.environ  # noqa: TID251  where a job in AWS finds its region, unlike its keys
     config = Config(
         read_timeout=timeout_s,
         connect_timeout=min(timeout_s, 10),
         retries={"total_max_attempts": 1, "mode": "standard"},
     )
-    session: Any = cast("Any", boto3).Session()
-    try:
-        client = session.client(
-            "bedrock-runtime", config=config, endpoint_url=route.base_url or None
-        )
-    except BotoCoreError as exc:
-        raise ModelUnusable(
-            f"Bedrock cannot be asked for {route.model!r}: {exc}",
-            hint="Give the job an AWS region and a role that may call bedrock:InvokeModel.",
-        ) from exc
-    return BedrockConverseModel(route.model, provider=BedrockProvider(bedrock_client=client))
+    session: Any = cast("Any", boto3).Session(region_name=environ.get(_REGION) or None)
+    client = session.client("bedrock-runtime", config=config, endpoint_url=route.base_url or None)
+    if session.get_credentials() is None and not environ.get(_BEARER_TOKEN):
+        raise NoCredentialsError
+    return client

@@ -55,9 +55,8 @@ def test_a_file_that_loads_in_a_run_that_was_cut_is_not_mended() -> None:
 
 def test_a_report_without_a_failure_of_a_command_that_failed_is_not_believed() -> None:
     before = measured("aF b.", exit_code=1)
-    assert contradicted(before, trial("a. b.", exit_code=1)) == (
-        "it ended with exit code 1, but its report tells of no failure"
-    )
+    said = contradicted(before, trial("a. b.", exit_code=1))
+    assert said.startswith("it ended with exit code 1, but its report tells of no failure")
     assert contradicted(before, trial("a. bF", exit_code=1)) == ""
     assert contradicted(before, trial("a. b.", exit_code=0)) == ""
 

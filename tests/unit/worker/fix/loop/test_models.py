@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, cast
 
@@ -78,7 +79,8 @@ def in_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AWS_SECRET_ACCESS_KEY", "testing"),
     ):
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
+    for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
 
 
 BEDROCK = ModelRoute(
@@ -138,12 +140,75 @@ def test_an_error_of_bedrock_names_model_and_status(toy: MakeBench, code: str, s
     assert f"{BEDROCK.model}: HTTP {status}" in ended.message
 
 
-def test_bedrock_without_a_region_is_refused_with_what_to_do(
+@pytest.mark.usefixtures("in_a_region")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "You don't have access to the model with the specified model ID.",
+        "User: arn:aws:sts::123456789012:assumed-role/agents-job-us-east-1/0123456789abcdef is not "
+        "authorized to perform: bedrock:InvokeModel on resource: "
+        f"arn:aws:bedrock:us-east-1::foundation-model/{BEDROCK.model} because no identity-based "
+        "policy allows the bedrock:InvokeModel action",
+    ],
+)
+def test_a_role_that_may_not_ask_is_told_action_model_and_what_to_set(
+    toy: MakeBench, words: str
+) -> None:
+    model, client = bedrock()
+    here = toy(routes=(BEDROCK,))
+    with stubbed(client) as stub:
+        stub.add_client_error("converse", "AccessDeniedException", words, http_status_code=403)
+        bench = here.bench()
+        ended = fix(bench, here.terms(bench, lambda _: model), here.redactor)
+    assert ended.reason is StopReason.MODEL_FAILED
+    assert ended.message.startswith(
+        f"The model failed: {BEDROCK.model}: HTTP 403: the job's AWS role may not call "
+        "bedrock:InvokeModel for it (bedrock_models of the Terraform module)"
+    )
+    assert f": {words[:60]}" in ended.message
+
+
+@pytest.mark.usefixtures("in_a_region")
+def test_bedrock_is_asked_in_the_region_that_a_job_in_aws_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert bedrock()[1].meta.region_name == "eu-central-1"
+    monkeypatch.delenv("AWS_REGION")
+    assert bedrock()[1].meta.region_name == "us-east-1"
+
+
+WHERE_FROM = (
+    *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_BEARER_TOKEN_BEDROCK"),
+    *(f"AWS_CONTAINER_CREDENTIALS_{kind}_URI" for kind in ("RELATIVE", "FULL")),
+)
+
+
+@pytest.fixture
+def nothing_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in WHERE_FROM:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.mark.usefixtures("nothing_of_aws")
+def test_bedrock_without_a_region_is_refused_with_what_to_do() -> None:
     with pytest.raises(ModelUnusable, match="region") as refused:
         connect(BEDROCK, "", timeout_s=5)
     assert "AWS region" in refused.value.hint
+
+
+@pytest.mark.usefixtures("nothing_of_aws")
+def test_bedrock_without_credentials_is_refused_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with pytest.raises(ModelUnusable, match="credentials") as refused:
+        connect(BEDROCK, "", timeout_s=5)
+    assert "bedrock_models" in refused.value.hint
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "token")
+    assert connect(BEDROCK, "", timeout_s=5).model_name == BEDROCK.model
