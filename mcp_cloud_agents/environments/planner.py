@@ -19,6 +19,7 @@ from mcp_cloud_agents.environments.folders import Folder, seen_from, upwards
 from mcp_cloud_agents.environments.host import Want
 from mcp_cloud_agents.ports.planner import Plan
 from mcp_cloud_agents.runners.detect import DETECTION_FILES, RUNNERS, choose
+from mcp_cloud_agents.runners.same_tests import same_tests
 from mcp_cloud_agents.runners.selection import narrowed
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _suite(wish: Wish, config: RepositoryConfig, folders: Sequence[Folder], call
     if config.tests.command is not None:
         usual = _chosen(config.tests.command, folders[-1])
     same = usual.runner == called.runner and usual.folder.path == called.folder.path
-    return usual.command if same and usual.command != called.command else ""
+    return usual.command if same and not same_tests(usual.command, called.command) else ""
 
 
 def _usual(folders: Sequence[Folder]) -> _Called:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,9 +19,17 @@ import json, sys, parliament
 told = {}
 for address, text in json.load(sys.stdin).items():
     found = parliament.analyze_policy_string(text).findings
-    told[address] = sorted(f"{one.issue}: {one.detail}" for one in found)
+    told[address] = [(one.issue, one.detail) for one in found]
 print(json.dumps(told))
 """
+NOT_ASKED = frozenset(
+    f"arn:*:bedrock:*:*:{kind}"
+    for kind in (
+        *("application-inference-profile/*", "async-invoke/*", "default-prompt-router/*"),
+        *("imported-model/*", "provisioned-model/*", "marketplace/model-endpoint/all-access"),
+    )
+)
+"""Kinds of model that a call may name in place of ours; parliament wants a policy to have all."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,19 @@ def parliament(checkers: Path, texts: dict[str, str]) -> dict[str, list[str]]:
         check=True,
         timeout=120,
     )
-    return json.loads(done.stdout)
+    told: dict[str, list[tuple[str, Any]]] = json.loads(done.stdout)
+    return {
+        address: sorted(f"{issue}: {left}" for issue, detail in found if (left := _meant(detail)))
+        for address, found in told.items()
+    }
+
+
+def _meant(detail: object) -> object:
+    """A finding's detail without the kinds of resource that a policy need not have."""
+    if not detail or not isinstance(detail, list):
+        return detail or "no detail"
+    parts = cast("list[dict[str, str]]", detail)
+    return [one for one in parts if one.get("required_format") not in NOT_ASKED]
 
 
 def test_parliament_finds_nothing_in_any_policy(
@@ -53,12 +73,17 @@ def test_parliament_finds_nothing_in_any_policy(
         assert parliament(checkers, texts) == {address: [] for address in texts}
 
 
-def test_parliament_would_see_an_action_on_the_wrong_resource(checkers: Path) -> None:
-    statement = {
-        "Effect": "Allow",
-        "Action": "batch:TerminateJob",
-        "Resource": "arn:aws:batch:us-east-1:123456789012:job-queue/a",
-    }
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("batch:TerminateJob", "arn:aws:batch:us-east-1:123456789012:job-queue/a"),
+        ("bedrock:InvokeModel", "arn:aws:bedrock:us-east-1:123456789012:guardrail/a"),
+    ],
+)
+def test_parliament_would_see_an_action_on_the_wrong_resource(
+    checkers: Path, action: str, resource: str
+) -> None:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     assert parliament(checkers, {"a": text})["a"][0].startswith("RESOURCE_MISMATCH")
 
