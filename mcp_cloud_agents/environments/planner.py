@@ -19,6 +19,7 @@ from mcp_cloud_agents.environments.folders import Folder, seen_from, upwards
 from mcp_cloud_agents.environments.host import Want
 from mcp_cloud_agents.ports.planner import Plan
 from mcp_cloud_agents.runners.detect import DETECTION_FILES, RUNNERS, choose
+from mcp_cloud_agents.runners.hidden import may_run_tests
 from mcp_cloud_agents.runners.same_tests import same_tests
 from mcp_cloud_agents.runners.selection import narrowed
 
@@ -181,6 +182,8 @@ def _called(wish: Wish, config: RepositoryConfig, folders: Sequence[Folder]) -> 
         found = usual
     # pytest is told by its environment to report: so `make test` works, which names no runner.
     by_environment = usual.runner if usual.runner == "pytest" else None
+    if wish.kind is Kind.FIX and not may_run_tests(found.command):
+        by_environment = None
     runner = found.runner or config.tests.runner or by_environment
     if wish.kind is Kind.FIX and (found.command or _needs_no_tests(wish)):
         return replace(found, runner=runner if found.command else None)

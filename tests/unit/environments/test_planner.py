@@ -143,3 +143,17 @@ def test_a_fix_may_have_a_target_that_leaves_no_report(planned: Planned) -> None
 def test_a_formatter_needs_no_tests_at_all(planned: Planned) -> None:
     plan = planned({"a.txt": ""}, fixing(None))
     assert (plan.command, plan.runner) == ("", None)
+
+
+@pytest.mark.parametrize("command", ["make test", "./check.sh", "tox -q", "python3 check.py"])
+def test_a_fix_s_target_that_may_end_in_pytest_is_asked_for_its_report(
+    planned: Planned, command: str
+) -> None:
+    assert planned(PYTEST_TREE, fixing(command)).runner == "pytest"
+
+
+@pytest.mark.parametrize("command", ["ruff check .", "grep -q x a.py", "mypy src && ruff check ."])
+def test_a_linter_as_a_fix_s_target_is_judged_by_its_exit_code(
+    planned: Planned, command: str
+) -> None:
+    assert planned(PYTEST_TREE, fixing(command)).runner is None
