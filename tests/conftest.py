@@ -1,4 +1,4 @@
-"""For every tier: the anyio backend, folders that a job's user can reach, the opt-in option."""
+"""For every tier: anyio's backend, folders that a job's user can reach, Docker, the options."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_cloud_agents.storage.trees import remove_tree
+from tests.docker_engine import Engine, a_worker_image, an_engine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,3 +44,15 @@ def open_path() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     remove_tree(str(folder))  # also what is too deep for shutil
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    with an_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def worker_image(docker_engine: Engine) -> str:
+    """Built once; takes one and a half minutes."""
+    return a_worker_image(docker_engine)

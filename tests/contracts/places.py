@@ -110,7 +110,7 @@ class Guarded(Local):
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """An emulated account whose Batch runs the real worker."""
+    """An emulated account whose Batch runs the real worker, as processes or as containers."""
 
     env: dict[str, str]
     cwd: str

@@ -1,4 +1,8 @@
-"""The contract of `ports/backend.py`, for every implementation."""
+"""The contract of `ports/backend.py`, for every implementation.
+
+The emulated AWS twice: its jobs are processes, and they are containers of the worker image under
+Fargate's restrictions (`tests/docker_engine.py`; skipped where Docker cannot run).
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,26 @@ from tests.contracts.places import (
     log,
     until,
 )
+from tests.docker_engine import Engine, a_task
 from tests.e2e.wire import a_repository
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
-PLACES = ["local", "breaker", pytest.param("aws_batch", marks=pytest.mark.slow)]
+PLACES = [
+    *("local", "breaker", pytest.param("aws_batch", marks=pytest.mark.slow)),
+    pytest.param("containers", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),  # builds them
+]
+QUICK: dict[str, Any] = {"pull_s": 0.05, "log_flush_s": 0.05, "stop_grace_s": 20.0}
 
 
 @pytest.fixture(scope="module")
-def account() -> Iterator[Account]:
-    with an_account(pull_s=0.05, log_flush_s=0.05, stop_grace_s=20.0) as made:
+def aws_batch() -> Iterator[Account]:
+    with an_account(**QUICK) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def containers(docker_engine: Engine, worker_image: str) -> Iterator[Account]:
+    with a_task(docker_engine, worker_image) as task, an_account(task.argv, **QUICK) as made:
         yield made
 
 
@@ -53,8 +68,8 @@ def place(request: pytest.FixtureRequest, open_path: Path) -> Place:
             return Local(made.env, cwd, jobs)
         case "breaker":
             return Guarded(made.env, cwd, jobs)
-        case _:
-            return Cloud(made.env, cwd, request.getfixturevalue("account"))
+        case account:
+            return Cloud(made.env, cwd, request.getfixturevalue(account))
 
 
 async def test_a_submitted_job_is_known_to_everybody_at_once(place: Place) -> None:

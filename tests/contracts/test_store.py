@@ -1,4 +1,7 @@
-"""What every implementation of the port `Store` keeps."""
+"""What every implementation of the port `Store` keeps.
+
+The S3 that containers of the worker image use in the backend's contract is the same moto as here.
+"""
 
 from __future__ import annotations
 
