@@ -285,7 +285,8 @@ def test_attack_more_files_than_anybody_reads(
         (job.workspace / f"file{number}").write_text("")
     found = job.collect()
     assert found.patch is None
-    assert "the job changed 101 files" in found.notes[0]
+    # The two of the snapshot are looked at as well when a second has passed before the chown.
+    assert re.search("the job changed 10[1-3] files", found.notes[0])
 
 
 def test_attack_tree_deeper_than_paths_can_be(job: Finished) -> None:
