@@ -199,7 +199,9 @@ def surroundings(pid: int, job: str) -> dict[str, Any]:
     kept = ("Umask", "SigBlk", "SigIgn", "SigCgt", "NoNewPrivs", "Seccomp", "CapEff", "Groups")
     targets = (os.readlink(one) for one in sorted((place / "fd").iterdir()))
     files = {
-        re.sub(r"\d{20}|:\[\d+\]|mca-\d+-\d+", "", target.replace(job, "JOB")) for target in targets
+        re.sub(r"\d{20}|:\[\d+\]|mca-\d+-\d+", "", target.replace(job, "JOB"))
+        for target in targets
+        if not target.startswith("/proc/")  # open for the moment of a look at memory
     }
     return {
         "status": re.findall(rf"^(?:{'|'.join(kept)}):.*", status, re.MULTILINE),
