@@ -164,6 +164,6 @@ def test_a_crate_below_the_top_is_named_from_the_top(crate: Repository, connect:
     for name in ("Cargo.toml", "Cargo.lock", "src", "tests"):
         (crate.path / name).rename(crate.path / "service" / name)
     below = str(crate.path / "service")
-    answer = run_tests(connect(), command="cd service && cargo test --lib", workspace=below)
+    answer = run_tests(connect(), command="cargo test --lib", workspace=below)
     assert counts(answer) == {"total": 5, "passed": 1, "failed": 3, "skipped": 1}
     assert shortened(failures(answer)) == failing("service/src/lib.rs")

@@ -117,7 +117,7 @@ def test_a_go_module_below_the_top_is_named_from_the_top(
     files = {"go.work": "go 1.18\n\nuse ./service\n", "service/go.mod": MODULE}
     fill(repository, {**files, "service/a/a_test.go": SUITE}, {})
     below = str(repository.path / "service")
-    answer = run_tests(connect(), command="cd service && go test ./...", workspace=below)
+    answer = run_tests(connect(), command="go test ./...", workspace=below)
     assert counts(answer) == {"total": 6, "passed": 2, "failed": 3, "skipped": 1}
     assert [one.at for one in failures(answer)] == [
         f"service/a/a_test.go:{line}" for line in (15, 21, 25)
