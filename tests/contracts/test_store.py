@@ -129,6 +129,7 @@ def test_folders_are_the_names_below_a_prefix(store: Store) -> None:
     assert store.folders("none/") == ()
 
 
+@pytest.mark.slow
 def test_thousands_of_blobs_are_listed_and_deleted(place: Place) -> None:
     count = 5_000 if place.kind == "folder" else 1_100
     store = place.open() if place.kind == "folder" else at(place.kind, place.where, page=100)

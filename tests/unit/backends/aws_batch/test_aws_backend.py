@@ -263,6 +263,7 @@ async def test_one_call_looks_at_many_jobs(cloud: Cloud) -> None:
     await backend.cancel_many([spec.id for spec in specs])
 
 
+@pytest.mark.slow
 async def test_throttled_calls_are_waited_out(cloud: Cloud) -> None:
     backend, spec = cloud.backend(), cloud.spec("sleep 1; exit 0")
     await backend.submit(spec)

@@ -104,6 +104,7 @@ async def test_a_submit_that_fails_some_times_is_made_again(cloud: Cloud, kind: 
     assert (await ended(backend, spec.id)).state is JobState.SUCCEEDED
 
 
+@pytest.mark.slow
 async def test_a_claim_of_one_that_died_is_taken_over(cloud: Cloud) -> None:
     spec = cloud.spec("exit 0")
     objects(cloud, spec)._store.put_new(f"jobs/{spec.id}/claims/0", b"of a process that is gone")
