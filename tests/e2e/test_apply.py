@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,7 +192,8 @@ def test_a_snapshot_that_was_cleaned_up_is_told_with_the_way_out(
     repository.write("untracked.txt", "other\n")
     state = Path(repository.env["MCP_CLOUD_AGENTS_STATE_DIR"])
     for name in ("snapshots", "repositories"):
-        shutil.rmtree(state / name)
+        # In one step: what tidies up behind the server may still write below.
+        (state / name).rename(state / f"{name}.gone")
         (state / name).mkdir()
     refused = wire.call("apply_patch", {"job_id": job, "mode": "worktree"})
     assert refused["error"]["code"] == "base_missing"
