@@ -4,9 +4,10 @@ The file is `$XDG_CONFIG_HOME/mcp-cloud-agents/config.toml`. The environment's n
 the keys in capitals after `MCP_CLOUD_AGENTS_`, a table's key with the table's name before it
 (`MCP_CLOUD_AGENTS_LIMITS_MEMORY_MIB`); lists are separated by `:`. An empty value and a literal
 `${NAME}` count as unset: that is how MCP clients pass variables that they do not have. Tables of
-free names (`setup_env`) are in the file only, and so are `[aws]` and `[fix]`: a repository can hand
-variables to a server by its MCP configuration, and must not choose the account that trees are sent
-to, nor the host that a model key is sent to.
+free names (`setup_env`) are in the file only, and so are `[aws]`, `[fix]`, `[budget]` and
+`[secrets]`: a repository can hand variables to a server by its MCP configuration, and must not
+choose the account that trees are sent to, the host that a model key is sent to, what may be spent,
+nor what its code may see.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Annotated, Any, get_type_hints
 
 from msgspec import Meta, ValidationError, convert
 
+from mcp_cloud_agents.domain.budget import BudgetTable
 from mcp_cloud_agents.domain.errors import BadConfig
 from mcp_cloud_agents.domain.fix_policy import FixPolicy
 from mcp_cloud_agents.domain.sandbox import JOB_UID, IsolationLevel, Limits
+from mcp_cloud_agents.domain.secret import SecretTable
 from mcp_cloud_agents.domain.toml import parse, read_toml
 
 NAME = "mcp-cloud-agents"
@@ -31,7 +34,7 @@ _UNSET = re.compile(r"\s*(\$\{[^}]*\})?\s*")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _LIMITS = Limits()
 
-_FILE_ONLY = ("setup_env", "aws", "fix")
+_FILE_ONLY = ("setup_env", "aws", "fix", "budget", "secrets")
 
 Positive = Annotated[int, Meta(ge=1)]
 VariableName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -149,6 +152,8 @@ class Knobs:
     job_uid: Annotated[int, Meta(ge=1_000, lt=2**31)] = JOB_UID
     aws: AwsSettings = field(default_factory=AwsSettings)
     fix: FixPolicy = field(default_factory=FixPolicy)
+    budget: BudgetTable = field(default_factory=BudgetTable)
+    secrets: dict[VariableName, SecretTable] = field(default_factory=dict[str, SecretTable])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +190,10 @@ class Settings:
     """Where jobs run in AWS; None: nothing is configured."""
     fix: FixPolicy = field(default_factory=FixPolicy)
     """What fixing subagents may use and spend."""
+    budget: BudgetTable = field(default_factory=BudgetTable)
+    """What may be spent."""
+    secrets: Mapping[str, SecretTable] = field(default_factory=dict[str, SecretTable])
+    """By the variable that commands see."""
 
 
 def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = -1) -> Settings:
@@ -224,6 +233,8 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
         file=file,
         aws=None if knobs.aws == AwsSettings() else checked_aws(knobs.aws, file),
         fix=knobs.fix,
+        budget=knobs.budget,
+        secrets=knobs.secrets,
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.job import JobSpec
+from mcp_cloud_agents.domain.money import Money
 from mcp_cloud_agents.domain.result import JobResult
 from mcp_cloud_agents.domain.status import JobStatus
+from mcp_cloud_agents.ports.approvals import Question
 from mcp_cloud_agents.ports.backend import Bytes
 from mcp_cloud_agents.ports.planner import Wish
 
@@ -22,6 +25,7 @@ class Request:
     """Idempotency key; the same key is the same job, whatever else the request says."""
     backend: str = "auto"
     """Where it shall run: `auto`, or the name of a backend."""
+    actor: Actor = Actor()
     fresh: bool = False
     """Start a new job although equal work is under way."""
 
@@ -38,3 +42,7 @@ class JobView:
     """The end of the log."""
     note: str = ""
     """What the caller should know about this answer (e.g. that an earlier job was found)."""
+    money: Money | None = None
+    """What it may cost and did cost; None where nobody can tell now."""
+    question: Question | None = None
+    """What a person was asked before it could start."""

@@ -18,9 +18,17 @@ AgentsError
 │   ├── BranchUnusable         a branch exists, its name is none, or it cannot hold the patch
 │   ├── NothingToUndo          the job was not applied here, or what is needed was cleaned up
 │   ├── ModelUnusable          a model's price is unknown, or its key is not there
+│   ├── SecretUnusable         a secret is not there, or may not be used here
+│   ├── NothingToApprove       the job does not wait for a person
 │   └── BadConfig              a configuration file is wrong
+├── NotAllowed             a person, or what a person wrote down, says no; nothing was started
+│   ├── PolicyDenied           a rule says no
+│   ├── OverBudget             a limit on money would be passed
+│   └── Stopped                everything was stopped by a person
 ├── IsolationUnavailable   the sandbox that was asked for does not start here
 ├── StateUnusable          the state folder cannot be written, or a newer version wrote it
+├── LedgerUnusable         nobody can say what may still be spent, so nothing that costs is started
+├── AuditUnusable          what is done could not be written down, so it is not done
 ├── JobCorrupt             a job's folder was damaged
 ├── NoSpace                the disk is full
 └── BackendFailed          the place where jobs run did not answer as it should
@@ -176,10 +184,46 @@ class ModelUnusable(BadRequest):
     code = "model_unusable"
 
 
+class SecretUnusable(BadRequest):
+    """A secret is not there, is empty, or may not be used by this subagent or phase."""
+
+    code = "secret_unusable"
+
+
+class NothingToApprove(BadRequest):
+    """The job does not wait for a person: it has started, ended, or was never asked about."""
+
+    code = "nothing_to_approve"
+
+
 class BadConfig(BadRequest):
     """A configuration file cannot be used; the message names file, line and key."""
 
     code = "bad_config"
+
+
+class NotAllowed(AgentsError):
+    """A person, or what a person wrote down, says no; nothing was started or spent."""
+
+    code = "not_allowed"
+
+
+class PolicyDenied(NotAllowed):
+    """A rule of a policy says no."""
+
+    code = "policy_denied"
+
+
+class OverBudget(NotAllowed):
+    """A limit on money would be passed; the message has the numbers."""
+
+    code = "over_budget"
+
+
+class Stopped(NotAllowed):
+    """A person stopped everything; nothing starts until a person resumes."""
+
+    code = "stopped"
 
 
 class IsolationUnavailable(AgentsError):
@@ -199,6 +243,18 @@ class StateUnusable(AgentsError):
     """The state folder cannot be written, or was written by a newer version."""
 
     code = "state_unusable"
+
+
+class LedgerUnusable(AgentsError):
+    """Nobody can say what may still be spent: the ledger is damaged, locked or out of reach."""
+
+    code = "ledger_unusable"
+
+
+class AuditUnusable(AgentsError):
+    """What is about to be done could not be written down, so it is not done."""
+
+    code = "audit_unusable"
 
 
 class JobCorrupt(AgentsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-MICROS_PER_USD = 1_000_000
+from mcp_cloud_agents.domain.money import MICROS_PER_USD
 
 
 class Engine(StrEnum):

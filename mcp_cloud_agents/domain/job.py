@@ -8,16 +8,20 @@ from typing import NewType
 
 from mcp_cloud_agents.domain.fix import FixOrder
 from mcp_cloud_agents.domain.sandbox import IsolationLevel, Limits
+from mcp_cloud_agents.domain.secret import SecretGrant
 from mcp_cloud_agents.domain.setup import SetupPlan
 
 JobId = NewType("JobId", str)
-SPEC_VERSION = 2
-"""2: `folder`, and that of the set-up. A specification of version 1 starts at the top."""
+SPEC_VERSION = 3
+"""2: `folder`, and that of the set-up. A specification of version 1 starts at the top.
+3: `secrets` and `deadline_at`; an earlier one has neither."""
 
 
 class JobState(StrEnum):
     """Where a job is. Tests that fail are a verdict of a job that succeeded."""
 
+    AWAITING_APPROVAL = "awaiting_approval"
+    """A person has to agree first; no backend knows of it yet."""
     QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
@@ -36,6 +40,7 @@ class JobState(StrEnum):
 
 _ENDS = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.TIMED_OUT, JobState.LOST})
 _NEXT: dict[JobState, frozenset[JobState]] = {
+    JobState.AWAITING_APPROVAL: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.QUEUED: _ENDS | {JobState.STARTING},
     JobState.STARTING: _ENDS | {JobState.RUNNING},
     JobState.RUNNING: _ENDS | {JobState.COLLECTING},
@@ -125,6 +130,10 @@ class JobSpec:
     """Where below the top of the tree the command starts; empty: at the top."""
     fix: FixOrder | None = None
     """What a job of kind `fix` is asked for besides."""
+    secrets: tuple[SecretGrant, ...] = ()
+    """What its commands get, by name and reference."""
+    deadline_at: float | None = None
+    """Seconds since the epoch: it ends by then, wherever it is; None: by its limits alone."""
     version: int = SPEC_VERSION
 
     def __post_init__(self) -> None:

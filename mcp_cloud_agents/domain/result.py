@@ -39,6 +39,10 @@ class CauseKind(StrEnum):
     """It waited for a machine until the queue gave up."""
     MODEL_UNUSABLE = "model_unusable"
     """A fix could ask no model: a key or a price is missing."""
+    NOT_APPROVED = "not_approved"
+    """A person said no, or nobody said yes in time."""
+    DEADLINE = "deadline"
+    """The time for the whole job was over, the wait for a machine included."""
     INTERNAL = "internal"
 
 

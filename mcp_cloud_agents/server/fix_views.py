@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.fix import MICROS_PER_USD, Engine, FixOutcome
+from mcp_cloud_agents.domain.fix import Engine, FixOutcome
+from mcp_cloud_agents.domain.money import usd
 from mcp_cloud_agents.server.answers import CandidateView, Cost, EvidenceView, FixView
 from mcp_cloud_agents.server.room import cut, within
 
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 _IDS_CHARS, _WHY_CHARS, _STEPS_CHARS = 700, 700, 600
 _MOST_CANDIDATES = 8
 NOT_JUDGED = "none yet: the change is what the command left, not judged by tests"
-
-
-def usd(micros: int) -> str:
-    """Millionths of a dollar as a decimal string, without trailing zeros."""
-    text = f"{micros // MICROS_PER_USD}.{micros % MICROS_PER_USD:06d}".rstrip("0")
-    return text.removesuffix(".")
 
 
 def model_cost(view: JobView) -> Cost:

@@ -17,7 +17,7 @@ def test_a_specification_of_version_1_starts_at_the_top() -> None:
     old["version"] = 1
     read = msgspec.json.decode(json.dumps(old), type=JobSpec)
     assert read == replace(SPEC, version=1)
-    assert (read.folder, read.setup.folder, SPEC_VERSION) == ("", "", 2)
+    assert (read.folder, read.setup.folder, SPEC_VERSION) == ("", "", 3)
 
 
 @pytest.mark.parametrize("folder", ["a", "a/b", "a b/ü", "-a", "..."])

@@ -1,0 +1,30 @@
+"""What jobs cost at a place. The contract is in `tests/contracts/test_pricing.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.job import JobSpec
+    from mcp_cloud_agents.domain.money import Estimate
+    from mcp_cloud_agents.domain.result import JobResult
+    from mcp_cloud_agents.domain.status import JobStatus
+
+
+class Pricing(Protocol):
+    """Pure: prices are read when it is made. Whole micro-dollars, rounded up."""
+
+    @property
+    def vcpus(self) -> float:
+        """Of the machine that a job is billed for; 0: none is."""
+        ...
+
+    def estimate(self, spec: JobSpec) -> Estimate:
+        """What it may cost, all attempts and models together. Raises InvalidArgument."""
+        ...
+
+    def actual_micros(
+        self, spec: JobSpec, status: JobStatus, result: JobResult | None
+    ) -> int | None:
+        """What a job that is done did cost; None: nobody knows, so the worst case counts."""
+        ...

@@ -1,0 +1,209 @@
+"""One SQLite file that processes share: made, upgraded, checked, put aside when damaged.
+
+A connection per call, so any thread may call. Every commit is on the disk before it returns.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from mcp_cloud_agents.domain.errors import NoSpace, StateUnusable
+from mcp_cloud_agents.storage.files import storage_errors
+from mcp_cloud_agents.storage.lock import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+T = TypeVar("T")
+_BUSY_S = 10.0
+_WAL_INDEX_BYTES = 32_768
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What is in a file.
+
+    Attributes:
+        what: how messages call it, e.g. `job index`.
+        version: of the schema, from 1.
+        schema: statements that make the tables, each ended by `;`.
+        fill: puts what is known from elsewhere into new tables.
+        replaceable: whether a damaged file is put aside and made anew by `fill`; else it stays.
+    """
+
+    what: str
+    version: int
+    schema: str
+    fill: Callable[[sqlite3.Connection], None] = lambda _: None
+    replaceable: bool = False
+
+
+class Damaged(StateUnusable):
+    """The file is no database any more, or tables are missing; it was left as it is."""
+
+
+class SqliteFile:
+    """See the module.
+
+    Args:
+        path: of the database file; its folder exists.
+        layout: what is in it.
+    """
+
+    def __init__(self, path: str, layout: Layout) -> None:
+        self.path = path
+        self._layout = layout
+        self._ready = False
+        self._opening = threading.Lock()
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work without a transaction of its own.
+
+        Raises:
+            NoSpace: the disk is full.
+            Damaged: the file is, and cannot be replaced.
+            StateUnusable: another process holds it for too long, or it cannot be opened.
+        """
+        with _sqlite_errors(self.path, self._layout.what):
+            try:
+                return self._attempt(work)
+            except sqlite3.DatabaseError as exc:
+                if not _damaged(exc):
+                    raise
+                self._ready = False
+                return self._attempt(work)
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work in one transaction that begins at once (`BEGIN IMMEDIATE`).
+
+        Raises:
+            NoSpace, Damaged, StateUnusable: as `read`; nothing was changed.
+        """
+
+        def in_transaction(db: sqlite3.Connection) -> T:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                done = work(db)
+            except BaseException:
+                db.rollback()
+                raise
+            db.commit()
+            return done
+
+        return self.read(in_transaction)
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._prepare()
+        db = self._connect()
+        try:
+            return work(db)
+        finally:
+            db.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    def _prepare(self) -> None:
+        """Make or mend the file, one process at a time; nothing when it is in use already."""
+        with self._opening:
+            if self._ready and os.path.exists(self.path):
+                return
+            with storage_errors(self.path), locked(f"{self.path}.lock", wait_s=_BUSY_S):
+                self._create_or_replace()
+            self._ready = True
+
+    def _create_or_replace(self) -> None:
+        """A damaged file is put aside, where that loses nothing.
+
+        The file is made here because SQLite's own would be readable for everybody; what it puts
+        beside it gets the same mode.
+        """
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            self._create()
+        except sqlite3.DatabaseError as exc:
+            if not (self._layout.replaceable and _damaged(exc)):
+                raise
+            self.put_aside()
+            self._create()
+
+    def put_aside(self) -> str:
+        """Give a damaged file another name, for a person to look at; the new name."""
+        aside = f"{self.path}.damaged-{time.time_ns()}"
+        os.rename(self.path, aside)
+        self._ready = False
+        return aside
+
+    def _create(self) -> None:
+        """Make the tables when the file is new, and fill them."""
+        db = self._connect()
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("BEGIN IMMEDIATE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > self._layout.version:
+                raise StateUnusable(
+                    f"{self.path} was written by a newer version (layout {version}).",
+                    hint="Upgrade mcp-cloud-agents, or set state_dir to another folder.",
+                )
+            if version == 0:
+                for statement in filter(str.strip, self._layout.schema.split(";")):
+                    db.execute(statement)
+                self._layout.fill(db)
+                db.execute(f"PRAGMA user_version = {self._layout.version}")
+            elif db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("malformed")
+            db.execute("COMMIT")
+        finally:
+            db.close()
+
+
+def _damaged(exc: sqlite3.DatabaseError) -> bool:
+    signs = ("malformed", "not a database", "no such table", "no such column")
+    return any(sign in str(exc) for sign in signs)
+
+
+def _no_room(path: str) -> bool:
+    """Whether the disk is full: SQLite tells that as an I/O error when it maps its WAL index."""
+    try:
+        found = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _WAL_INDEX_BYTES
+
+
+@contextmanager
+def _sqlite_errors(path: str, what: str) -> Generator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        if "full" in str(exc) or _no_room(path):
+            raise NoSpace(
+                f"No space left on the disk that holds {path}.",
+                hint="Free some space there, or set state_dir to a folder on another disk.",
+            ) from exc
+        if isinstance(exc, sqlite3.DatabaseError) and _damaged(exc):
+            raise Damaged(
+                f"The {what} {path} is damaged: {exc}.",
+                hint="Keep the file for a look; `mcp-cloud-agents doctor` says what to do.",
+            ) from exc
+        hint = "Another process may hold it: try again."
+        if "locked" not in str(exc):
+            hint = "Check the folder's permissions, or set state_dir to another folder."
+        raise StateUnusable(f"The {what} {path} cannot be used: {exc}.", hint=hint) from exc
+    except msgspec.MsgspecError as exc:
+        raise StateUnusable(
+            f"The {what} {path} holds something this version cannot read: {exc}.",
+            hint="Upgrade mcp-cloud-agents, or set state_dir to another folder.",
+        ) from exc
