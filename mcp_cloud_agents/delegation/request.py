@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.job import JobSpec
@@ -25,7 +25,7 @@ class Request:
     """Idempotency key; the same key is the same job, whatever else the request says."""
     backend: str = "auto"
     """Where it shall run: `auto`, or the name of a backend."""
-    actor: Actor = Actor()
+    actor: Actor = field(default_factory=Actor)
     fresh: bool = False
     """Start a new job although equal work is under way."""
 
