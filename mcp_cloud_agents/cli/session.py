@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -18,6 +19,7 @@ from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.settings import load
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
     from rich.console import Console
 
     from mcp_cloud_agents.delegation.runner import JobRunner
@@ -65,7 +67,7 @@ def run(
     """
 
     async def with_runner() -> T:
-        return await work(runner_for(load(cwd=cwd)))
+        return await _interruptible(work(runner_for(load(cwd=cwd))))
 
     try:
         done = anyio.run(with_runner)
@@ -79,6 +81,39 @@ def run(
         silence_stdout()
         raise typer.Exit(CLOSED) from None
     return done
+
+
+async def _interruptible(work: Awaitable[T]) -> T:
+    """Do the work; Ctrl-C cancels it, and a second one ends the program wherever it is.
+
+    The event loop's own answer to Ctrl-C is one cancellation, which is lost when it meets the end
+    of a wait; that of a scope stays.
+    """
+    interrupted = False
+    done: list[T] = []
+    failed: list[Exception] = []
+    async with anyio.create_task_group() as group:
+
+        async def listen(*, task_status: TaskStatus[None]) -> None:
+            nonlocal interrupted
+            with anyio.open_signal_receiver(signal.SIGINT) as signals:
+                task_status.started()
+                async for _ in signals:
+                    interrupted = True
+                    break
+            group.cancel_scope.cancel()
+
+        await group.start(listen)
+        try:
+            done.append(await work)
+        except Exception as exc:  # noqa: BLE001  raised below, so that no group is around it
+            failed.append(exc)
+        group.cancel_scope.cancel()
+    if interrupted:
+        raise KeyboardInterrupt
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def tell(exc: AgentsError) -> NoReturn:
