@@ -8,16 +8,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mcp_cloud_agents.delegation.books import Books
     from mcp_cloud_agents.delegation.place import Place
+    from mcp_cloud_agents.delegation.rules import PolicyRules
     from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
+    from mcp_cloud_agents.governance.policy import Policy
+    from mcp_cloud_agents.ports.ledger import Ledger
     from mcp_cloud_agents.ports.store import Store
     from mcp_cloud_agents.settings import AwsSettings, Settings
     from mcp_cloud_agents.snapshots.apply.far_bases import FarBases
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
+    from mcp_cloud_agents.storage.audit_files import AuditFiles
     from mcp_cloud_agents.storage.state_folder import StateFolder
 
 _log = logging.getLogger(__name__)
@@ -59,6 +65,7 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
         settings: the person's.
         keep_spare: whether a worker waits for jobs as long as this process lives.
     """
+    from mcp_cloud_agents.delegation.admit import Admission
     from mcp_cloud_agents.delegation.place import Places
     from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.ports.records import Record
@@ -68,6 +75,7 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
     from mcp_cloud_agents.storage.job_folder import all_specs
     from mcp_cloud_agents.storage.sqlite_records import SqliteRecords
     from mcp_cloud_agents.storage.state_folder import StateFolder
+    from mcp_cloud_agents.storage.stop_flag import StopFlag
 
     state = StateFolder(settings.state_dir)
     state.open(shared=job_owner(settings) is not None)
@@ -84,12 +92,81 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
         return tuple(Record(spec=spec, backend=here.backend.name) for spec in specs)
 
     cloud = (_cloud(settings, settings.aws, snapshots),) if settings.aws is not None else ()
+    books = _books(settings, state, _session(keep_spare=keep_spare))
     return JobRunner(
         places=Places([*cloud, here]),
         records=SqliteRecords(state.records, known),
         patches=GitPatches(snapshots, _far_bases(settings.aws, snapshots)),
         roots=roots_of(settings),
+        admission=Admission(books, rules_for(settings), settings.budget, StopFlag(state.path).why),
+        books=books,
     )
+
+
+def _books(settings: Settings, state: StateFolder, session: str) -> Books:
+    """What admission writes: money, questions, and what happened."""
+    from mcp_cloud_agents.delegation.books import Books, Host
+    from mcp_cloud_agents.storage.sqlite_approvals import SqliteApprovals
+    from mcp_cloud_agents.telemetry.clock import SystemClock
+
+    account = f"account {settings.aws.account_id}" if settings.aws is not None else ""
+    return Books(
+        ledger=ledger_for(settings),
+        approvals=SqliteApprovals(state.approvals),
+        audit=audit_for(settings),
+        host=Host(session=session, os_user=_os_user(), principal=account),
+        clock=SystemClock(),
+    )
+
+
+def ledger_for(settings: Settings) -> Ledger:
+    """The money of this machine, and of the team where one is named."""
+    from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
+    from mcp_cloud_agents.storage.state_folder import StateFolder
+
+    return SqliteLedger(StateFolder(settings.state_dir).ledger)
+
+
+def audit_for(settings: Settings) -> AuditFiles:
+    """What happened on this machine."""
+    from mcp_cloud_agents.governance.redaction import Redactor
+    from mcp_cloud_agents.storage.audit_files import AuditFiles
+    from mcp_cloud_agents.storage.state_folder import StateFolder
+
+    return AuditFiles(StateFolder(settings.state_dir).audit, Redactor().text)
+
+
+def policy_for(settings: Settings) -> Policy:
+    """The person's policy as it is now. Raises BadConfig."""
+    from mcp_cloud_agents.storage.policy_file import read_policy
+
+    return read_policy(os.path.join(os.path.dirname(settings.file), "policy.toml"))
+
+
+def rules_for(settings: Settings) -> PolicyRules:
+    """The person's policy, and how that of a repository is read."""
+    from mcp_cloud_agents.agents.repository_policy import read_repository_policy
+    from mcp_cloud_agents.delegation.rules import PolicyRules
+
+    return PolicyRules(lambda: policy_for(settings), read_repository_policy)
+
+
+def _session(*, keep_spare: bool) -> str:
+    """One run of the server; for commands the terminal that they are typed in."""
+    import secrets
+
+    if keep_spare:
+        return f"server {secrets.token_hex(6)}"
+    return f"terminal {os.getsid(0)} {datetime.now(UTC):%Y-%m-%d}"
+
+
+def _os_user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's uid without an account
+        return f"uid {os.geteuid()}"
 
 
 def _here(
@@ -97,6 +174,7 @@ def _here(
 ) -> Place:
     """This machine as a place for jobs."""
     from mcp_cloud_agents.backends.local.backend import LocalBackend
+    from mcp_cloud_agents.backends.local.pricing import LocalPricing
     from mcp_cloud_agents.backends.local.spare import Spare
     from mcp_cloud_agents.delegation.pack import Packer
     from mcp_cloud_agents.delegation.place import Place
@@ -124,12 +202,13 @@ def _here(
     spare = Spare(owner) if keep_spare else None
     backend = LocalBackend(state.jobs, host, probe, spare, variables)
     packer = Packer(snapshots, planner, SystemClock(), settings.required_isolation)
-    return Place(backend, packer, settings.required_isolation)
+    return Place(backend, packer, settings.required_isolation, LocalPricing())
 
 
 def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Place:
     """The person's AWS account as a place for jobs; boto3 is imported with the first call."""
     from mcp_cloud_agents.backends.aws_batch.factory import aws_backend
+    from mcp_cloud_agents.backends.aws_batch.pricing import AwsPricing
     from mcp_cloud_agents.delegation.pack import Packer
     from mcp_cloud_agents.delegation.place import Place
     from mcp_cloud_agents.environments.planner import TreePlanner
@@ -146,7 +225,8 @@ def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Pla
         aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.monotonic)
     )
     packer = Packer(snapshots, planner, clock, aws.required_isolation)
-    return Place(backend, packer, aws.required_isolation, shared=True)
+    pricing = AwsPricing(aws, settings.file)
+    return Place(backend, packer, aws.required_isolation, pricing, shared=True)
 
 
 def _far_bases(aws: AwsSettings | None, snapshots: GitSnapshots) -> FarBases | None:

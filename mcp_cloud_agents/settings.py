@@ -101,6 +101,8 @@ class AwsSettings:
     region: Region = ""
     account_id: AccountId = ""
     bucket: Bucket = ""
+    audit_bucket: Bucket = ""
+    """Where the audit is copied to, best with Object Lock; empty: nowhere."""
     queues: dict[AwsQueue, str] = field(default_factory=dict[AwsQueue, str])
     """Names or ARNs of job queues."""
     job_definitions: dict[str, str] = field(default_factory=dict[str, str])
@@ -115,6 +117,8 @@ class AwsSettings:
     architecture: Architecture = Architecture.X86_64
     vcpus: Annotated[float, Meta(gt=0, le=192)] = 2.0
     """The least a job gets; its memory may ask for more."""
+    ephemeral_storage_gib: Annotated[int, Meta(ge=20, le=200)] = 20
+    """Disk of a Fargate job as its definition has it: more than 20 is billed."""
     attempts: Annotated[int, Meta(ge=1, le=10)] = 3
     """How often a job is started at most; only a lost machine is a reason to start again."""
     required_isolation: IsolationLevel = IsolationLevel.CONTAINER

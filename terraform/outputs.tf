@@ -45,6 +45,11 @@ output "image" {
   value       = local.image
 }
 
+output "ephemeral_storage_gib" {
+  description = "Disk of a job; what is above 20 GiB is in its price."
+  value       = var.ephemeral_storage_gib
+}
+
 output "job_role_arn" {
   description = "Role of the worker inside a job."
   value       = aws_iam_role.job.arn

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from mcp_cloud_agents.domain.errors import BadConfig
-from mcp_cloud_agents.domain.toml import line_of, read_toml
+from mcp_cloud_agents.domain.toml import place, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -101,13 +101,14 @@ def parse_repository_config(data: bytes, *, runners: Collection[str]) -> Reposit
     runner = config.tests.runner
     if runner is not None and runner not in runners:
         raise BadConfig(
-            f"{_place(data, 'tests', 'runner')}: unknown test runner {runner!r}.",
+            f"{place(data, ('tests', 'runner'), file=FILE)}: unknown test runner {runner!r}.",
             hint=f"Allowed for 'tests.runner': {', '.join(sorted(runners))}.",
         )
-    for pattern in config.setup.inputs if config.setup else ():
+    for index, pattern in enumerate(config.setup.inputs if config.setup else ()):
         if pattern.startswith("/") or ".." in pattern.split("/"):
             raise BadConfig(
-                f"{_place(data, 'setup', 'inputs')}: {pattern!r} is no path inside the repository.",
+                f"{place(data, ('setup', 'inputs', index), file=FILE)}: {pattern!r} is no path "
+                "inside the repository.",
                 hint="Allowed for 'setup.inputs': paths relative to the top of the tree, "
                 "without '..'; '*' matches anything.",
             )
@@ -116,8 +117,3 @@ def parse_repository_config(data: bytes, *, runners: Collection[str]) -> Reposit
 
 def _smaller(limit: int, own: int | None) -> int:
     return limit if own is None else min(limit, own)
-
-
-def _place(data: bytes, *path: str) -> str:
-    line = line_of(data, path)
-    return FILE if line is None else f"{FILE}, line {line}"

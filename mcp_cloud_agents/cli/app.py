@@ -15,17 +15,24 @@ import typer
 
 from mcp_cloud_agents.cli import (
     apply,
+    approvals,
+    approve,
     artifact,
     attach,
+    audit,
     cancel,
     configure,
+    costs,
     doctor,
     emulate,
     init,
     jobs,
     logs,
+    policy,
     schemas,
+    stop,
     submit,
+    trust,
 )
 from mcp_cloud_agents.cli.session import CLOSED, REFUSED, say, silence_stdout
 
@@ -89,7 +96,17 @@ app.command("logs")(logs.logs)
 app.command("artifact")(artifact.artifact)
 app.command("apply")(apply.apply)
 app.command("cancel")(cancel.cancel)
+app.command("approve")(approve.approve)
+app.command("deny")(approve.deny)
+app.command("approvals")(approvals.approvals)
+app.command("costs")(costs.costs)
+app.add_typer(policy.app, name="policy")
+app.command("trust")(trust.trust)
+app.command("untrust")(trust.untrust)
+app.command("stop")(stop.stop)
+app.command("resume")(stop.resume)
 app.add_typer(configure.app, name="configure")
+app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
 app.command("emulate")(emulate.emulate)

@@ -28,12 +28,14 @@ _OUTPUTS = {
     "region": "region",
     "account_id": "account_id",
     "bucket": "bucket",
+    "audit_bucket": "audit_bucket",
     "queues": "queues",
     "job_definitions": "job_definitions",
     "log_group": "log_group",
     "events_queue_url": "events_queue_url",
     "image": "image",
     "profile": "network",
+    "ephemeral_storage_gib": "ephemeral_storage_gib",
 }
 """Output of the module → key of the table; other outputs are not needed here."""
 _NEEDED = ("region", "account_id", "bucket", "queues", "job_definitions")

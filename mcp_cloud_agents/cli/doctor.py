@@ -7,13 +7,16 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcp_cloud_agents.bootstrap import build_runner, job_owner, roots_of
+from mcp_cloud_agents.cli.breaker_checks import breakers
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.cli.fixing_check import fixing
+from mcp_cloud_agents.cli.governance_checks import rules
 from mcp_cloud_agents.cli.session import FAILED, PASSED, out
 from mcp_cloud_agents.cli.show import limits_text
 from mcp_cloud_agents.domain.errors import AgentsError
@@ -47,7 +50,9 @@ def doctor(
         _tools(settings),
         _state(settings),
         _worktree(settings),
+        *rules(settings),
         *fixing(settings),
+        *breakers(settings, time.time()),
         *_aws(settings),
     ]
     _print(findings)

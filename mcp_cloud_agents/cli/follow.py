@@ -11,8 +11,12 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.cli.session import out, write
+import anyio
+
+from mcp_cloud_agents.cli.session import out, say, write
+from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.rendering import render
+from mcp_cloud_agents.domain.result import CauseKind
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -28,8 +32,13 @@ _LOOK_EVERY_S = 1.0
 
 
 async def follow(runner: JobRunner, job_id: JobId) -> JobView:
-    """Show the job until it is done. Raises UnknownJob, JobCorrupt."""
+    """Show the job until it is done. Raises UnknownJob, JobCorrupt.
+
+    One that waits for a person is waited for in a terminal alone: elsewhere it may be for ever.
+    """
     live = sys.stdout.isatty()
+    if not await _may_start(runner, job_id, wait=live):
+        return await runner.look(job_id)
     log = LiveLog(runner, job_id, live=live)
     with out().status("", spinner="dots") if live else nullcontext() as line:
         async with runner.watch(job_id) as watch:
@@ -43,6 +52,19 @@ async def follow(runner: JobRunner, job_id: JobId) -> JobView:
                 await watch.changed(timeout_s=_LOOK_EVERY_S)
         log.show_rest()
     return await runner.look(job_id)
+
+
+async def _may_start(runner: JobRunner, job_id: JobId, *, wait: bool) -> bool:
+    """Whether there is something to follow; says what the job waits for."""
+    status = await runner.status(job_id)
+    if status.state is JobState.AWAITING_APPROVAL and wait:
+        say(f"it waits for a person; in another terminal: mcp-cloud-agents approve {job_id}")
+        while status.state is JobState.AWAITING_APPROVAL:
+            await anyio.sleep(_LOOK_EVERY_S)
+            status = await runner.status(job_id)
+        status = (await runner.look(job_id)).status  # a look starts what was approved
+    never = status.cause is not None and status.cause.kind is CauseKind.NOT_APPROVED
+    return status.state is not JobState.AWAITING_APPROVAL and not never
 
 
 class LiveLog:

@@ -10,6 +10,7 @@ from mcp_cloud_agents.cli.session import FAILED, NOT_DONE, PASSED
 from mcp_cloud_agents.cli.show_fix import show_fix
 from mcp_cloud_agents.domain.fix import FixOutcome
 from mcp_cloud_agents.domain.job import JobState
+from mcp_cloud_agents.domain.money import usd
 from mcp_cloud_agents.domain.rendering import change_text, counted
 from mcp_cloud_agents.domain.result import VerdictOutcome
 from mcp_cloud_agents.domain.sandbox import Enforcement
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from mcp_cloud_agents.delegation.request import JobView
     from mcp_cloud_agents.domain.job import Snapshot
+    from mcp_cloud_agents.domain.money import Money
     from mcp_cloud_agents.domain.result import Cause, JobResult, Verdict
 
 _COLOURS = {"passed": "green", "failed": "red", "incomplete": "yellow", "none": "yellow"}
@@ -41,6 +43,9 @@ def show_job(view: JobView) -> int:
         show_fix(result.fix)
     if verdict is None or cause is not None:
         line("state", f"{view.status.state}: {_said(view)}", "red" if cause is not None else "")
+    if view.question is not None and not view.status.state.done:
+        line("next", f"mcp-cloud-agents approve {view.spec.id}, or deny {view.spec.id}")
+    line("cost", _cost(view.money))
     if cause is not None:
         _show_cause(cause)
     if result is not None:
@@ -70,7 +75,19 @@ def _said(view: JobView) -> str:
         return view.result.fix.summary
     if view.result is not None:
         return f"the command ended with exit code {view.result.exit_code}"
+    if view.question is not None:
+        return f"it waits for a person: {view.question.rule}: {view.question.reason}"
     return "it goes on"
+
+
+def _cost(money: Money | None) -> str:
+    """Nothing for what is free, as most jobs on this machine are."""
+    if money is None or not (money.estimate.worst_micros or money.actual_micros):
+        return ""
+    most = f"at most {usd(money.estimate.worst_micros)} USD"
+    if money.actual_micros is not None:
+        return f"{usd(money.actual_micros)} USD ({most})"
+    return f"{most}, probably {usd(money.estimate.expected_micros)} USD"
 
 
 def _show_tree(snapshot: Snapshot) -> None:

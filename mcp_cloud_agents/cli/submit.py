@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from mcp_cloud_agents.cli.approve import PERSON
+from mcp_cloud_agents.cli.estimate import show_estimate
 from mcp_cloud_agents.cli.follow import follow
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write
 from mcp_cloud_agents.cli.show import exit_code, show_job
@@ -67,6 +69,9 @@ Detach = Annotated[bool, typer.Option("--detach", help="Print the job's id and l
 Json = Annotated[
     bool, typer.Option("--json", help="Wait silently, then print the result as one JSON object.")
 ]
+Estimated = Annotated[
+    bool, typer.Option("--estimate", help="Say what it would cost, and start nothing.")
+]
 Key = Annotated[
     str | None,
     typer.Option("--idempotency-key", metavar="KEY", help="The same key is always the same job."),
@@ -91,6 +96,7 @@ def tests(  # noqa: PLR0913  a command's parameters are its options
     fresh: Fresh = False,
     detach: Detach = False,
     json: Json = False,
+    estimate: Estimated = False,
 ) -> None:
     """Run the tests of the working tree in a sandboxed job. Exit code 0 only when they passed."""
     wish = Wish(
@@ -100,6 +106,8 @@ def tests(  # noqa: PLR0913  a command's parameters are its options
         timeout_s=_seconds(timeout_minutes),
     )
     request = _request("run_tests_cloud", wish, workspace, key, backend=backend, fresh=fresh)
+    if estimate:
+        _estimate(request, json=json)
     _submit(request, detach=detach, json=json)
 
 
@@ -114,10 +122,13 @@ def command(  # noqa: PLR0913  a command's parameters are its options
     fresh: Fresh = False,
     detach: Detach = False,
     json: Json = False,
+    estimate: Estimated = False,
 ) -> None:
     """Run a command on a copy of the working tree in a sandboxed job. Its exit code is ours."""
     wish = Wish(kind=Kind.COMMAND, command=command, timeout_s=_seconds(timeout_minutes))
     request = _request("run_in_sandbox", wish, workspace, key, backend=backend, fresh=fresh)
+    if estimate:
+        _estimate(request, json=json)
     _submit(request, detach=detach, json=json)
 
 
@@ -162,6 +173,7 @@ def fix(  # noqa: PLR0913  a command's parameters are its options
     fresh: Fresh = False,
     detach: Detach = False,
     json: Json = False,
+    estimate: Estimated = False,
 ) -> None:
     """Let a subagent make tests pass on a copy of the working tree. Exit code 0: there is a patch.
 
@@ -176,6 +188,8 @@ def fix(  # noqa: PLR0913  a command's parameters are its options
         ),
     )
     request = _request("fix_in_sandbox", wish, workspace, key, backend=backend, fresh=fresh)
+    if estimate:
+        _estimate(request, json=json)
     _submit(request, detach=detach, json=json)
 
 
@@ -188,6 +202,7 @@ def _request(
         wish=wish,
         key=f"caller:{key}" if key else None,
         backend=backend,
+        actor=PERSON,
         fresh=fresh,
     )
 
@@ -209,8 +224,16 @@ def _submit(request: Request, *, detach: bool, json: bool) -> None:
     raise typer.Exit(run(work, cwd=request.workspace, refuse=_refuse_as_json if json else None))
 
 
+def _estimate(request: Request, *, json: bool) -> NoReturn:
+    async def work(runner: JobRunner) -> int:
+        show_estimate(await runner.estimate(request), as_json=json)
+        return PASSED
+
+    raise typer.Exit(run(work, cwd=request.workspace, refuse=_refuse_as_json if json else None))
+
+
 async def _silently(runner: JobRunner, view: JobView) -> JobView:
-    while not view.status.state.done:
+    while not view.status.state.done and view.question is None:
         view = await runner.wait(view.spec.id, timeout_s=60)
     return view
 

@@ -1,40 +1,294 @@
-"""Second stage: whether this workspace may be sent at all, and what its keys mean. Pure."""
+"""Fourth stage: may this job start, what may it cost, and is that money there?
+
+    stopped? ─ estimate ─ policy ─ reserve ─ audit ─┬─ allowed: start it
+                                                    └─ ask: a question waits for a person
+
+Everything may be repeated for the same job: a crash at any point leaves at most a reservation,
+which the next call finds by the job's id or the sweep gives back.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from statistics import median_high
+from typing import TYPE_CHECKING, Protocol, assert_never
 
-from mcp_cloud_agents.domain.errors import WorkspaceNotAllowed
+from mcp_cloud_agents.domain.actor import Actor
+from mcp_cloud_agents.domain.decision import Allow, Ask, Decision, Deny, JobFacts
+from mcp_cloud_agents.domain.errors import AgentsError, OverBudget, PolicyDenied, Stopped
+from mcp_cloud_agents.domain.money import Estimate
+from mcp_cloud_agents.governance.approval import question_digest
+from mcp_cloud_agents.governance.budget import (
+    Spender,
+    check_job,
+    limits_of,
+    over_budget,
+    period_of,
+)
+from mcp_cloud_agents.governance.policy import facts_to_json
+from mcp_cloud_agents.governance.ledger_rebuild import details_of
+from mcp_cloud_agents.ports.approvals import Answer, Question
+from mcp_cloud_agents.ports.audit import Action, Entry
+from mcp_cloud_agents.ports.ledger import Order, OverLimit, Reserved, ScopeKind, Tags
+from mcp_cloud_agents.ports.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator
 
-    from mcp_cloud_agents.domain.job import Origin
+    from mcp_cloud_agents.delegation.books import Books
+    from mcp_cloud_agents.delegation.place import Place
+    from mcp_cloud_agents.domain.budget import BudgetTable
+
+_START_WITHIN_S = 3_600.0
+"""A submit takes minutes at most; then a job that no place knows was never started."""
+_PAST = 20
 
 
-def scoped_key(key: str | None, origin: Origin) -> str | None:
-    """An idempotency key as it is stored: one worktree's keys never mean another's jobs."""
-    if key is None:
-        return None
-    return hashlib.sha256(f"{origin.workspace}\0{key}".encode(errors="replace")).hexdigest()
+class Rules(Protocol):
+    """What persons wrote down. Blocks: reads the person's file, which may change at any time."""
+
+    def decide(self, facts: JobFacts, repository: bytes | None) -> tuple[Decision, str]:
+        """The decision and the digest of the policy; the repository's own can only tighten it.
+
+        Raises:
+            BadConfig: one of the two files is wrong, so nothing is allowed.
+        """
+        ...
 
 
-def admit(origin: Origin, roots: Sequence[str]) -> None:
-    """Check that the worktree lies in one of the allowed roots.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A job that asks to be started."""
+
+    record: Record
+    actor: Actor
+    estimate: Estimate
+    facts: JobFacts
+    policy_digest: str = ""
+    order: Order | None = None
+    """What holds its money."""
+
+    def entry(self, *, rule: str = "", reason: str = "") -> Entry:
+        """What the audit says of its decision."""
+        return Entry(
+            at=0,
+            action=Action.ALLOWED,
+            actor=self.actor,
+            rule=rule,
+            reason=reason,
+            worst_micros=self.estimate.worst_micros,
+            policy_digest=self.policy_digest,
+            facts=facts_to_json(self.facts),
+            details=details_of(self.order) if self.order is not None else (),
+        )
+
+
+class Admission:
+    """Decides whether jobs may start. Blocks; call it in a thread.
 
     Args:
-        origin: the worktree, by its real path.
-        roots: real paths; the worktree may be one of them or lie below one.
-
-    Raises:
-        WorkspaceNotAllowed: it does not.
+        books: what is written.
+        rules: what persons wrote down.
+        budget: what may be spent.
+        stopped: why nothing may start; empty: it may.
     """
-    top = origin.workspace.rstrip("/") + "/"
-    if any(top.startswith(root.rstrip("/") + "/") for root in roots):
-        return
-    raise WorkspaceNotAllowed(
-        f"The worktree {origin.workspace} is outside the roots this server may send.",
-        hint="Start the server in that worktree, or let a person add it to allowed_roots in "
-        "~/.config/mcp-cloud-agents/config.toml.",
+
+    def __init__(
+        self, books: Books, rules: Rules, budget: BudgetTable, stopped: Callable[[], str]
+    ) -> None:
+        self._books = books
+        self._rules = rules
+        self._budget = budget
+        self._stopped = stopped
+
+    def admit(
+        self, record: Record, place: Place, actor: Actor, paths: tuple[str, ...] = ()
+    ) -> Question | None:
+        """Decide, hold the money back, and write both down.
+
+        Returns:
+            None: it may start now. Else the question that a person has to answer first.
+
+        Raises:
+            Stopped, PolicyDenied, OverBudget: it may not start; no money is held.
+            BadConfig: a policy is wrong.
+            LedgerUnusable, AuditUnusable, StateUnusable, NoSpace: nobody can say; nothing starts.
+        """
+        case = self._case(record, place, actor, paths)
+        with self._denials(case):
+            self.check_stopped()
+            repository = place.packer.repository_policy(record.spec.snapshot)
+            decision, digest = self._rules.decide(case.facts, repository)
+            case = replace(case, policy_digest=digest)
+            if isinstance(decision, Deny):
+                raise _denied(decision)
+            case = replace(case, order=self.reserve(record, case.estimate))
+        with self._giving_back(case):
+            match decision:
+                case Allow():
+                    self._books.note(Action.ALLOWED, record, actor, case.entry(rule=decision.rule))
+                    return None
+                case Ask():
+                    return self._ask(case, decision)
+                case _:
+                    assert_never(decision)
+
+    def estimate(self, record: Record, place: Place) -> Estimate:
+        """What the job may cost, and what such jobs did cost before. Raises BadConfig."""
+        estimate = place.pricing.estimate(record.spec)
+        if not estimate.worst_micros:
+            return estimate
+        past = self._books.ledger.past_micros(_tags(record), limit=_PAST)
+        if not past:
+            return estimate
+        expected = min(median_high(past), estimate.worst_micros)
+        return replace(estimate, expected_micros=expected)
+
+    def reserve(self, record: Record, estimate: Estimate) -> Order | None:
+        """Hold the money of a job back; None: it is free.
+
+        Raises:
+            OverBudget: a limit would be passed.
+            LedgerUnusable: nobody can say what is left.
+        """
+        check_job(self._budget, estimate.worst_micros)
+        if not estimate.worst_micros:
+            return None
+        order = self._order(record, estimate)
+        outcome = self._books.ledger.reserve([order])
+        if isinstance(outcome, OverLimit) and self._raised(order, outcome):
+            outcome = self._books.ledger.reserve([order])
+        match outcome:
+            case Reserved():
+                return order
+            case OverLimit():
+                raise over_budget(outcome)
+            case _:
+                assert_never(outcome)
+
+    def check_stopped(self) -> None:
+        """Refuse while a person has stopped everything. Raises Stopped."""
+        if why := self._stopped():
+            raise Stopped(why, hint="A person lets jobs start again by `mcp-cloud-agents resume`.")
+
+    def _order(self, record: Record, estimate: Estimate) -> Order:
+        now = self._books.clock.now()
+        at = period_of(now, self._books.ledger.latest_at())
+        spender = Spender(
+            session=self._books.host.session, workspace=record.spec.snapshot.origin.workspace
+        )
+        return Order(
+            token=record.spec.id,
+            amount_micros=estimate.worst_micros,
+            limits=limits_of(self._budget, spender, at),
+            at=at,
+            expires_at=now + _START_WITHIN_S,
+            tags=_tags(record),
+        )
+
+    def _raised(self, order: Order, refused: OverLimit) -> bool:
+        """Whether the person's file has a higher limit than what is stored; then it is stored."""
+        stored = refused.balance.limit
+        wanted = next(one for one in order.limits if one.scope == stored.scope)
+        if stored.scope.kind is ScopeKind.TEAM or wanted.cap_micros <= stored.cap_micros:
+            return False
+        for limit in order.limits:
+            if limit.scope.kind is not ScopeKind.TEAM:
+                self._books.ledger.set_cap(limit)
+        return True
+
+    def _case(self, record: Record, place: Place, actor: Actor, paths: tuple[str, ...]) -> Case:
+        estimate = self.estimate(record, place)
+        facts = facts_of(
+            record, estimate, place.pricing.vcpus(record.spec), paths, self._books.clock.now()
+        )
+        return Case(record=record, actor=actor, estimate=estimate, facts=facts)
+
+    @contextmanager
+    def _denials(self, case: Case) -> Generator[None]:
+        """Write every no down before it is told."""
+        try:
+            yield
+        except (Stopped, PolicyDenied, OverBudget) as exc:
+            entry = case.entry(reason=exc.message)
+            self._books.note(Action.DENIED, case.record, case.actor, entry)
+            raise
+
+    @contextmanager
+    def _giving_back(self, case: Case) -> Generator[None]:
+        """What could not be written down must hold no money."""
+        try:
+            yield
+        except AgentsError:
+            if case.estimate.worst_micros:
+                self._books.ledger.release(case.record.spec.id, at=self._books.clock.now())
+            raise
+
+    def _ask(self, case: Case, ask: Ask) -> Question | None:
+        """A question, unless a grant answers it."""
+        books, now = self._books, self._books.clock.now()
+        question = Question(
+            job_id=case.record.spec.id,
+            digest=question_digest(case.record.spec, case.record.backend, case.estimate, ask.rule),
+            rule=ask.rule,
+            reason=ask.reason,
+            asked_at=now,
+            expires_at=now + self._budget.approval_minutes * 60,
+            facts=case.facts,
+        )
+        entry = case.entry(rule=ask.rule, reason=ask.reason)
+        books.note(Action.ASKED, case.record, case.actor, entry)
+        question = books.approvals.ask(question)
+        if question.answer is not Answer.WAITING:
+            return question
+        if (grant := books.approvals.use_grant(question, now=now)) is None:
+            return question
+        by = f"the grant {grant.id} of {grant.by}"
+        books.note(Action.APPROVED, case.record, case.actor, case.entry(rule=ask.rule, reason=by))
+        return books.approvals.answer(
+            question.job_id, question.digest, Answer.APPROVED, by=by, why="", now=now
+        )
+
+
+def facts_of(
+    record: Record, estimate: Estimate, vcpus: float, paths: tuple[str, ...], now: float
+) -> JobFacts:
+    """What policy is told."""
+    spec = record.spec
+    return JobFacts(
+        agent=spec.agent,
+        kind=spec.kind,
+        backend=record.backend,
+        worst_micros=estimate.worst_micros,
+        timeout_s=spec.limits.timeout_s,
+        memory_mib=spec.limits.memory_mib,
+        vcpus=vcpus,
+        network=bool(spec.setup.commands),
+        secrets=tuple(one.name for one in spec.secrets),
+        workspace=spec.snapshot.origin.workspace,
+        paths=tuple(one for one in (spec.folder, *paths) if one),
+        engine=spec.fix.engine if spec.fix is not None else None,
+        attempts=spec.fix.attempts if spec.fix is not None else 1,
+        local_time=f"{datetime.fromtimestamp(now).astimezone():%a %H:%M}".lower(),
+    )
+
+
+def _tags(record: Record) -> Tags:
+    spec = record.spec
+    models = spec.fix.models if spec.fix is not None else ()
+    return Tags(
+        agent=spec.agent,
+        backend=record.backend,
+        workspace=spec.snapshot.origin.workspace,
+        model=models[0].model if models else "",
+    )
+
+
+def _denied(deny: Deny) -> PolicyDenied:
+    return PolicyDenied(
+        f"The rule {deny.rule!r} of a policy says no: {deny.reason}",
+        hint="Ask for something that the policy allows, or let a person change it; "
+        "`mcp-cloud-agents policy test` shows what a rule says.",
     )

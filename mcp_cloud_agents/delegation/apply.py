@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.applied import Change, Kinship, Way
 from mcp_cloud_agents.domain.errors import (
     NoPatch,
@@ -40,6 +41,7 @@ class ApplyOrder:
     workspace: str
     """A path in the worktree that shall get it."""
     way: Way
+    actor: Actor = field(default_factory=Actor)
     elsewhere: bool = False
     """Whether it may be another worktree of the repository than the job was made from."""
 

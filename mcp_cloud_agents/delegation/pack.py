@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.snapshots import Snapshots
 
 
+POLICY_FILE = ".cloud-agents/policy.toml"
+_POLICY_BYTES = 65_536
+
+
 class Packer:
     """Makes a job's specification; blocks, call it in a thread.
 
@@ -39,6 +43,12 @@ class Packer:
     def locate(self, workspace: str) -> Origin:
         """The worktree that a request means. Raises NotAWorktree."""
         return self._snapshots.locate(workspace)
+
+    def repository_policy(self, snapshot: Snapshot) -> bytes | None:
+        """What the repository says about jobs of its own, untrusted; None: nothing."""
+        return self._snapshots.read(snapshot, [POLICY_FILE], limit_bytes=_POLICY_BYTES).get(
+            POLICY_FILE
+        )
 
     def pack(self, request: Request, origin: Origin, passed_over: tuple[str, ...] = ()) -> JobSpec:
         """Take the snapshot, make the plan, freeze both.

@@ -9,6 +9,7 @@ from mcp_cloud_agents.delegation.pack import Packer
 from mcp_cloud_agents.domain.errors import BackendUnavailable, InvalidArgument
 from mcp_cloud_agents.domain.sandbox import IsolationLevel
 from mcp_cloud_agents.ports.backend import Backend
+from mcp_cloud_agents.ports.pricing import Pricing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ class Place:
     packer: Packer
     isolation: IsolationLevel
     """The weakest that the person accepts there."""
+    pricing: Pricing
+    """What jobs cost there."""
 
     shared: bool = False
     """Whether other machines submit jobs there as well."""

@@ -1,6 +1,7 @@
 """The way of one job, from request to view; the stages are the files beside this one.
 
-validate ─ admit ─ pack ─ submit ─ observe ─ collect
+validate ─ roots ─ pack ─ submit (claim ─ admit ─ start) ─ observe ─ collect ─ settle
+                                     └─ waiting ─ approve
 """
 
 from __future__ import annotations
@@ -13,33 +14,48 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.to_thread
 
-from mcp_cloud_agents.delegation.admit import admit, scoped_key
 from mcp_cloud_agents.delegation.apply import Applier
+from mcp_cloud_agents.delegation.approve import Approver, Word
+from mcp_cloud_agents.delegation.books import PROGRAM
 from mcp_cloud_agents.delegation.collect import collect
 from mcp_cloud_agents.delegation.elsewhere import Elsewhere
-from mcp_cloud_agents.delegation.observe import observe
+from mcp_cloud_agents.delegation.observe import observe, observe_question
+from mcp_cloud_agents.delegation.roots import check_root, scoped_key
+from mcp_cloud_agents.delegation.settle import Settler
 from mcp_cloud_agents.delegation.submit import Submitter
 from mcp_cloud_agents.delegation.validate import validate
+from mcp_cloud_agents.delegation.waiting import NO_LOG, Polled, status_of, waiting_view
+from mcp_cloud_agents.domain.applied import ApplyMode
 from mcp_cloud_agents.domain.errors import (
     BackendUnavailable,
     IsolationUnavailable,
     ModelUnusable,
+    OverBudget,
     UnknownJob,
     too_weak,
 )
+from mcp_cloud_agents.ports.approvals import Answer
+from mcp_cloud_agents.ports.audit import Action
+from mcp_cloud_agents.ports.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from mcp_cloud_agents.delegation.admit import Admission
     from mcp_cloud_agents.delegation.apply import ApplyOrder
+    from mcp_cloud_agents.delegation.books import Books
     from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.delegation.request import JobView, Request
+    from mcp_cloud_agents.domain.actor import Actor
     from mcp_cloud_agents.domain.applied import Applied
-    from mcp_cloud_agents.domain.job import JobId, Origin
+    from mcp_cloud_agents.domain.job import JobId, JobSpec, Origin
+    from mcp_cloud_agents.domain.money import Estimate
     from mcp_cloud_agents.domain.status import JobStatus
+    from mcp_cloud_agents.governance.approval import GrantWish
+    from mcp_cloud_agents.ports.approvals import Question
     from mcp_cloud_agents.ports.backend import Backend, Bytes, Watch
     from mcp_cloud_agents.ports.patches import Patches
-    from mcp_cloud_agents.ports.records import Record, Records
+    from mcp_cloud_agents.ports.records import Records
 
 T = TypeVar("T")
 _PASSED_OVER = (BackendUnavailable, IsolationUnavailable, ModelUnusable)
@@ -56,11 +72,22 @@ class JobRunner:
     """Runs subagents on snapshots. The one way to run a job: tools, commands, patterns call it."""
 
     def __init__(
-        self, *, places: Places, records: Records, patches: Patches, roots: Sequence[str]
+        self,
+        *,
+        places: Places,
+        records: Records,
+        patches: Patches,
+        roots: Sequence[str],
+        admission: Admission,
+        books: Books,
     ) -> None:
         self._places = places
+        self._books = books
         self._applier = Applier(patches)
-        self._submitter = Submitter(records, places)
+        self._admission = admission
+        self._approver = Approver(books, admission)
+        self._settler = Settler(books, places, admission)
+        self._submitter = Submitter(records, places, admission, books)
         self._elsewhere = Elsewhere(places)
         self._records = records
         self._roots = tuple(roots)
@@ -73,13 +100,15 @@ class JobRunner:
         Raises:
             BadRequest: see its subclasses; nothing was started.
             IsolationUnavailable: the sandbox asked for does not start here.
+            NotAllowed: policy, budget or a stop says no; nothing was started, no money is held.
+            LedgerUnusable, AuditUnusable: nobody can say what may be spent, or write it down.
             StateUnusable, NoSpace, BackendFailed: calling again with the same key is safe.
         """
         validate(request)
         candidates = self._places.candidates(request.backend)
         origin = await self._admitted(request.workspace)
         request = replace(request, key=scoped_key(request.key, origin))
-        if (record := await self._submitter.repeated(request.key)) is not None:
+        if (record := await self._submitter.repeated(request)) is not None:
             return await self._view(record, _REPEATED)
         passed_over: tuple[str, ...] = ()
         for place in candidates[:-1]:
@@ -100,8 +129,68 @@ class JobRunner:
         spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
         if not request.fresh and (same := await self._submitter.under_way(spec)) is not None:
             return same, _UNDER_WAY
-        record = await self._submitter.submit(spec, place)
+        record = await self._started(spec, place, request)
         return record, "" if record.spec.id == spec.id else _REPEATED
+
+    async def _started(self, spec: JobSpec, place: Place, request: Request) -> Record:
+        """A limit may be held by jobs that ended and that nobody has looked at since."""
+        try:
+            return await self._submitter.submit(spec, place, request)
+        except OverBudget:
+            if not await self.sweep():
+                raise
+        return await self._submitter.submit(spec, place, request)
+
+    async def estimate(self, request: Request) -> Estimate:
+        """What a job may cost, without starting it. Raises what `submit` raises of its request."""
+        validate(request)
+        origin = await self._admitted(request.workspace)
+        place = self._places.candidates(request.backend)[0]
+        pack = partial(place.packer.pack, request, origin)
+        spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
+        record = Record(spec=spec, backend=place.name)
+        return await self._read(partial(self._admission.estimate, record, place))
+
+    async def sweep(self) -> int:
+        """Settle what jobs did cost that ended unseen, free what never began; how many.
+
+        Raises:
+            LedgerUnusable: nobody can say what is open.
+        """
+        return await self._settler.sweep(self.look)
+
+    async def questions(self) -> tuple[Question, ...]:
+        """What waits for a person, oldest first."""
+        now = self._books.clock.now()
+        return await self._read(partial(self._books.approvals.waiting, now=now))
+
+    async def answer(
+        self,
+        job_id: JobId,
+        answer: Answer,
+        *,
+        actor: Actor,
+        why: str = "",
+        grant: GrantWish | None = None,
+    ) -> JobView:
+        """Pass on a person's word about a job that waits; one that was approved starts.
+
+        Raises:
+            NothingToApprove: it does not wait, or another answer was first.
+            Stopped, OverBudget: it cannot start now; the question stays open.
+            UnknownJob.
+        """
+        record = await self._record(job_id)
+        word = Word(answer=answer, actor=actor, why=why, grant=grant)
+        place = self._places.of(record.backend)
+        await self._read(partial(self._approver.answer, record, place, word))
+        return await self._view(record)
+
+    async def hold(self, job_id: JobId, *, actor: Actor, why: str) -> JobView:
+        """Free the money of a waiting job; its question stays open. Raises NothingToApprove."""
+        record = await self._record(job_id)
+        await self._read(partial(self._approver.hold, record, actor, why=why))
+        return await self._view(record)
 
     async def look(self, job_id: JobId) -> JobView:
         """What is known of a job now. Raises UnknownJob, JobCorrupt."""
@@ -116,9 +205,21 @@ class JobRunner:
     ) -> JobView:
         """Look once the job is done, or the time is up. Raises UnknownJob, JobCorrupt."""
         record = await self._record(job_id)
-        backend = self._places.of(record.backend).backend
-        await observe(backend, job_id, timeout_s=timeout_s, on_change=on_change)
+        with anyio.move_on_after(timeout_s):
+            await self._observe(record, timeout_s, on_change)
         return await self._view(record)
+
+    async def _observe(
+        self, record: Record, timeout_s: float, on_change: Callable[[JobStatus], Awaitable[None]]
+    ) -> None:
+        follow = partial(observe, timeout_s=timeout_s, on_change=on_change)
+        backend = self._places.of(record.backend).backend
+        try:
+            await follow(backend, record.spec.id)
+        except UnknownJob:
+            await observe_question(partial(self._question, record), on_change=on_change)
+            if not (await self._view(record)).status.state.done:
+                await follow(backend, record.spec.id)
 
     async def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
         """The newest jobs, of one workspace or of all. Raises NotAWorktree."""
@@ -135,15 +236,22 @@ class JobRunner:
 
     async def status(self, job_id: JobId) -> JobStatus:
         """The state alone. Raises UnknownJob, JobCorrupt."""
-        return await (await self._backend_of(job_id)).status(job_id)
-
-    async def cancel(self, job_id: JobId) -> JobView:
-        """Ask a job to end, and look. Raises UnknownJob, JobCorrupt."""
         record = await self._record(job_id)
-        await self._places.of(record.backend).backend.cancel(job_id)
-        return await self._view(record)
+        try:
+            return await self._places.of(record.backend).backend.status(job_id)
+        except UnknownJob:
+            if (question := await self._question(record)) is None:
+                raise
+            return status_of(question)
 
-    async def cancel_all(self, job_ids: Sequence[JobId]) -> tuple[JobView, ...]:
+    async def cancel(self, job_id: JobId, actor: Actor = PROGRAM) -> JobView:
+        """Ask a job to end, and look. Raises UnknownJob, JobCorrupt."""
+        (view,) = await self.cancel_all([job_id], actor)
+        return view
+
+    async def cancel_all(
+        self, job_ids: Sequence[JobId], actor: Actor = PROGRAM
+    ) -> tuple[JobView, ...]:
         """Ask jobs to end, many with one call where the place knows one, and look at each.
 
         Raises:
@@ -151,14 +259,34 @@ class JobRunner:
             BackendFailed: some may have been asked; calling again is safe.
         """
         records = [await self._record(job_id) for job_id in job_ids]
-        for name in dict.fromkeys(record.backend for record in records):
-            there = [record.spec.id for record in records if record.backend == name]
+        started = [one for one in records if not await self._given_up(one, actor)]
+        for record in started:
+            await self._read(partial(self._books.note, Action.CANCELLED, record, actor))
+        for name in dict.fromkeys(record.backend for record in started):
+            there = [record.spec.id for record in started if record.backend == name]
             await self._places.of(name).backend.cancel_many(there)
         return tuple([await self._view(record) for record in records])
 
+    async def _given_up(self, record: Record, actor: Actor) -> bool:
+        """Whether a job waited for a person, and does no more."""
+        question = await self._question(record)
+        if question is None or question.answer is not Answer.WAITING:
+            return question is not None and question.answer is not Answer.APPROVED
+        word = Word(answer=Answer.DENIED, actor=actor, why="it was cancelled")
+        place = self._places.of(record.backend)
+        await self._read(partial(self._approver.answer, record, place, word))
+        return True
+
     async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
         """Raw bytes of a job's log. Raises UnknownJob."""
-        return await (await self._backend_of(job_id)).log(job_id, offset=offset, limit=limit)
+        record = await self._record(job_id)
+        backend = self._places.of(record.backend).backend
+        try:
+            return await backend.log(job_id, offset=offset, limit=limit)
+        except UnknownJob:
+            if await self._question(record) is None:
+                raise
+            return NO_LOG
 
     async def artifact(self, job_id: JobId, name: str, *, offset: int, limit: int) -> Bytes:
         """Raw bytes of an artifact. Raises UnknownJob, UnknownArtifact."""
@@ -170,6 +298,8 @@ class JobRunner:
         record = await self._record(order.job_id)
         target = await self._admitted(order.workspace)
         backend = self._places.of(record.backend).backend
+        if order.way.mode is not ApplyMode.CHECK:
+            await self._read(partial(self._books.note, Action.APPLIED, record, order.actor))
         return await self._applier.apply(order, record, backend, target)
 
     async def undo(self, job_id: JobId, workspace: str) -> Applied:
@@ -179,7 +309,11 @@ class JobRunner:
     @asynccontextmanager
     async def watch(self, job_id: JobId) -> AsyncGenerator[Watch]:
         """Follow a job: enter first, look second. Raises UnknownJob."""
-        async with (await self._backend_of(job_id)).watch(job_id) as watch:
+        record = await self._record(job_id)
+        if await self._question(record) is not None:
+            yield Polled()
+            return
+        async with self._places.of(record.backend).backend.watch(job_id) as watch:
             yield watch
 
     async def _check(self, place: Place) -> None:
@@ -198,11 +332,29 @@ class JobRunner:
 
     async def _admitted(self, workspace: str) -> Origin:
         origin = await self._locate(workspace)
-        admit(origin, self._roots)
+        check_root(origin, self._roots)
         return origin
 
     async def _view(self, record: Record, note: str = "") -> JobView:
-        return await collect(self._places.of(record.backend).backend, record, note=note)
+        view = await self._seen(record, note)
+        return replace(view, money=await self._settler.money(record, view))
+
+    async def _seen(self, record: Record, note: str) -> JobView:
+        """The job as its backend tells it, or what it waits for; an approved one is started."""
+        backend = self._places.of(record.backend).backend
+        try:
+            return await collect(backend, record, note=note)
+        except UnknownJob:
+            question = await self._question(record)
+            if question is None:
+                raise
+            if question.answer is not Answer.APPROVED:
+                return waiting_view(record, question, note)
+        await self._submitter.begin(record)
+        return await collect(backend, record, note=note)
+
+    async def _question(self, record: Record) -> Question | None:
+        return await self._read(partial(self._approver.question, record))
 
     async def _backend_of(self, job_id: JobId) -> Backend:
         return self._places.of((await self._record(job_id)).backend).backend

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mcp_cloud_agents.domain.fix import Engine
 from mcp_cloud_agents.domain.job import Kind
+
+_LOCAL_TIME = re.compile(r"(mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +64,12 @@ class JobFacts:
     attempts: int
     local_time: str
     """Weekday and time of the person's clock: `mon 14:05`."""
+
+    def __post_init__(self) -> None:
+        """Check what rules compare as text.
+
+        Raises:
+            ValueError: the time is no weekday and time of day.
+        """
+        if not _LOCAL_TIME.fullmatch(self.local_time):
+            raise ValueError(f"no local time: {self.local_time[:40]!r}")

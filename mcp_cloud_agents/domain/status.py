@@ -13,6 +13,15 @@ class IllegalStep(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One start of a job that was billed; times in seconds since the epoch."""
+
+    started_at: float | None = None
+    stopped_at: float | None = None
+    """None: nobody knows; then the longest counts that it can have been."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
     """What is known of a job now."""
 
@@ -27,6 +36,8 @@ class JobStatus:
     """When the supervisor last wrote; None before it started."""
     waiting: str = ""
     """Why it has not started yet, or has to start again, where that is known."""
+    attempts: tuple[Attempt, ...] | None = None
+    """What a job that is done is billed for; None: nobody knows, or nothing is."""
 
     def advance(self, to: JobState, *, at: float, cause: Cause | None = None) -> JobStatus:
         """The status after one step.

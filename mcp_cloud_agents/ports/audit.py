@@ -32,7 +32,7 @@ class Action(StrEnum):
     """A job never started; its money is free again."""
     CANCELLED = "cancelled"
     APPLIED = "applied"
-    """A patch was written into a worktree."""
+    """A patch is brought into a worktree or a branch; it may still be refused there."""
     STOPPED = "stopped"
     RESUMED = "resumed"
     TRUSTED = "trusted"

@@ -22,6 +22,12 @@ class ScopeKind(StrEnum):
     DAY = "day"
     MONTH = "month"
     TEAM = "team"
+    TEAM_OFFLINE = "team offline"
+    """A day of this machine while the team's ledger cannot be reached."""
+
+
+MOST_MICROS = 10**15
+"""A billion dollars: a sum above it is a mistake of the program, and would overflow in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,10 @@ class Limit:
 
     scope: Scope
     cap_micros: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: the sum makes no sense."""
+        checked_micros(self.cap_micros)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,12 @@ class Order:
     expires_at: float
     """From when on a job that nobody knows of gives its money back."""
     tags: Tags
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: the sum makes no sense, or a scope would be counted twice."""
+        checked_micros(self.amount_micros)
+        if not self.token or len({one.scope for one in self.limits}) < len(self.limits):
+            raise ValueError(f"an order needs a token, and each scope once: {self}")
 
 
 class ReservationState(StrEnum):
@@ -113,6 +129,13 @@ class OverLimit:
     """What all orders together ask of it."""
 
 
+def checked_micros(micros: int) -> int:
+    """A sum that can be one. Raises ValueError: negative, absurd, or no whole number."""
+    if type(micros) is not int or not 0 <= micros <= MOST_MICROS:
+        raise ValueError(f"no sum of micro-dollars: {micros!r}")
+    return micros
+
+
 class Ledger(Protocol):
     """Blocks; any thread and process may call at any time. Every change is atomic and durable.
 
@@ -126,11 +149,16 @@ class Ledger(Protocol):
         A scope that is new gets the cap of its limit. Of one that is known, the lower one of the
         stored cap and the given one decides; `set_cap` alone changes what is stored. An order
         whose token is OPEN or SETTLED is not reserved again; a RELEASED one is.
+
+        Raises:
+            ValueError: two orders have the same token.
         """
         ...
 
     def settle(self, token: str, actual_micros: int | None, *, at: float) -> Reservation | None:
         """Say what a job did cost, once: later words change nothing.
+
+        One that was released holds nothing, and its cost is counted all the same: it did run.
 
         Args:
             token: of the reservation.
@@ -140,6 +168,9 @@ class Ledger(Protocol):
 
         Returns:
             The reservation as it is now; None: there is none.
+
+        Raises:
+            ValueError: the sum makes no sense.
         """
         ...
 
@@ -169,4 +200,11 @@ class Ledger(Protocol):
 
     def past_micros(self, tags: Tags, *, limit: int) -> tuple[int, ...]:
         """What the newest settled jobs with exactly these tags did cost."""
+        ...
+
+    def latest_at(self) -> float | None:
+        """The highest `at` that money was ever reserved with; None: none ever was.
+
+        A clock that was moved back is told by it.
+        """
         ...

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 class Pricing(Protocol):
     """Pure: prices are read when it is made. Whole micro-dollars, rounded up."""
 
-    @property
-    def vcpus(self) -> float:
-        """Of the machine that a job is billed for; 0: none is."""
+    def vcpus(self, spec: JobSpec) -> float:
+        """Of the machine that the job is billed for; 0: none is. Raises InvalidArgument."""
         ...
 
     def estimate(self, spec: JobSpec) -> Estimate:
-        """What it may cost, all attempts and models together. Raises InvalidArgument."""
+        """What it may cost, all attempts and models together.
+
+        Raises:
+            InvalidArgument: no machine is so large, or nobody knows its price.
+            BadConfig: the person's table of prices is broken.
+        """
         ...
 
     def actual_micros(

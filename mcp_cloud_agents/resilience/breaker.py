@@ -1,60 +1,45 @@
 """A circuit breaker around a backend: after some failures in a row nobody waits for it for a while.
 
-Nygard, "Release It!", chapter 5: closed ─ failures ─▶ open ─ time ─▶ half open ─ one call ─▶ closed
-or open again. Jobs that were started are followed whatever the breaker's state: only what starts
-new ones is guarded.
+Nygard, "Release It!", chapter 5; the states are in `domain/circuit.py`. What it remembers may be
+shared by processes and outlive them: the one call of a half-open breaker is one for all of them.
+Jobs that were started are followed whatever the breaker's state: only what starts new ones is
+guarded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+import anyio
+import anyio.to_thread
+
+from mcp_cloud_agents.domain.circuit import (
+    BreakerPolicy,
+    Circuit,
+    CircuitRecord,
+    circuit_of,
+    failed,
+    refused,
+    tried,
+)
 from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed, BackendUnavailable
+from mcp_cloud_agents.resilience.circuit_in_memory import CircuitInMemory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from mcp_cloud_agents.domain.circuit import LeftAlone
     from mcp_cloud_agents.domain.job import JobId, JobSpec
     from mcp_cloud_agents.domain.result import JobResult
     from mcp_cloud_agents.domain.sandbox import Probe
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.ports.backend import Backend, Bytes, Watch
+    from mcp_cloud_agents.ports.circuit_store import CircuitStore
 
 T = TypeVar("T")
-
-
-class Circuit(StrEnum):
-    """The state of a breaker."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerPolicy:
-    """When a breaker opens, and for how long."""
-
-    failures: int = 3
-    """In a row."""
-    first_pause_s: float = 15.0
-    longest_pause_s: float = 300.0
-    """Each failure of the one call that half-opens it doubles the pause, up to this."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Record:
-    """What is remembered of the last calls."""
-
-    failures: int = 0
-    opened_at: float | None = None
-    pause_s: float = 0.0
-    trying: bool = False
-    """Whether the one call of a half-open breaker is under way."""
-    why: str = ""
 
 
 class Breaker:
@@ -62,49 +47,60 @@ class Breaker:
 
     Args:
         policy: when to open.
-        monotonic: a clock in seconds.
+        now: the wall clock, in seconds since the epoch.
+        store: keeps what it remembers; None: this object does.
     """
 
-    def __init__(self, policy: BreakerPolicy, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, policy: BreakerPolicy, now: Callable[[], float], store: CircuitStore | None = None
+    ) -> None:
         self._policy = policy
-        self._now = monotonic
-        self._record = _Record()
+        self._now = now
+        self._store = store or CircuitInMemory()
 
     @property
     def circuit(self) -> Circuit:
         """The state now."""
-        if self._record.opened_at is None:
-            return Circuit.CLOSED
-        left = self._record.opened_at + self._record.pause_s - self._now()
-        return Circuit.OPEN if left > 0 else Circuit.HALF_OPEN
+        return circuit_of(self._store.read(), self._policy, self._now())
 
-    def refusal(self) -> str | None:
+    def refusal(self) -> LeftAlone | None:
         """Why a call may not be made now; None: make it, and tell how it ended."""
-        match self.circuit:
-            case Circuit.CLOSED:
-                return None
-            case Circuit.HALF_OPEN if not self._record.trying:
-                self._record = replace(self._record, trying=True)
-                return None
-            case Circuit.HALF_OPEN | Circuit.OPEN:
-                return self._record.why
+        now = self._now()
+        found = circuit_of(self._store.read(), self._policy, now)
+        if found is Circuit.CLOSED:  # the usual case asks for no lock
+            return None
+        said: LeftAlone | None = None
+
+        def step(record: CircuitRecord) -> CircuitRecord:
+            nonlocal said
+            said = refused(record, self._policy, now)
+            return record if said is not None else tried(record, self._policy, now)
+
+        self._store.change(step)
+        return said
 
     def succeeded(self) -> None:
         """A call ended well."""
-        self._record = _Record()
+        if self._store.read() != CircuitRecord():
+            self._store.change(lambda _: CircuitRecord())
 
     def unknown(self) -> None:
         """A call ended without telling anything, as a cancelled one does."""
-        self._record = replace(self._record, trying=False)
+        if self._store.read().trial_at is not None:
+            self._store.change(lambda record: replace(record, trial_at=None))
 
-    def failed(self, why: str) -> None:
-        """A call failed because of the backend."""
-        record = replace(self._record, failures=self._record.failures + 1, trying=False, why=why)
-        if record.failures >= self._policy.failures:
-            pause_s = min(record.pause_s * 2, self._policy.longest_pause_s)
-            pause_s = pause_s or self._policy.first_pause_s
-            record = replace(record, opened_at=self._now(), pause_s=pause_s)
-        self._record = record
+    def failed(self, why: str, *, weight: int = 1) -> None:
+        """A call failed because of the backend; it counts `weight` times."""
+        now = self._now()
+        self._store.change(lambda record: failed(record, self._policy, now, why, weight=weight))
+
+
+async def told(step: Callable[[], T]) -> T:
+    """Call a breaker in a thread, as its record may be a file; also when all is being cancelled."""
+    said: list[T] = []
+    with anyio.CancelScope(shield=True):
+        said.append(await anyio.to_thread.run_sync(step))
+    return said[0]
 
 
 def _no_problem(_: object) -> None:
@@ -135,14 +131,14 @@ class BreakerBackend:
 
     async def probe(self) -> Probe:
         """See the port."""
-        self._admit()
+        await self._admit()
         return await self._guarded(
             self._backend.probe, lambda probe: None if probe.works else probe.problem
         )
 
     async def submit(self, spec: JobSpec) -> None:
         """See the port."""
-        self._admit()
+        await self._admit()
         await self._guarded(lambda: self._backend.submit(spec))
 
     async def spec(self, job_id: JobId) -> JobSpec:
@@ -181,10 +177,11 @@ class BreakerBackend:
         """See the port."""
         await self._backend.cancel_many(job_ids)
 
-    def _admit(self) -> None:
-        if (why := self._breaker.refusal()) is not None:
+    async def _admit(self) -> None:
+        if (left := await told(self._breaker.refusal)) is not None:
             raise BackendUnavailable(
-                f"{self.name} failed several times in a row and is left alone for a while: {why}",
+                f"{self.name} failed several times in a row and is left alone for a while: "
+                f"{left.told}.",
                 hint="Run `mcp-cloud-agents doctor`; it is tried again by itself.",
             )
 
@@ -195,16 +192,16 @@ class BreakerBackend:
         try:
             done = await call()
         except BackendFailed as exc:
-            self._breaker.failed(exc.message)
+            await told(partial(self._breaker.failed, exc.message))
             raise
         except AgentsError:  # an answer, though no good one
-            self._breaker.succeeded()
+            await told(self._breaker.succeeded)
             raise
         except BaseException:
-            self._breaker.unknown()
+            await told(self._breaker.unknown)
             raise
         if (why := problem(done)) is not None:
-            self._breaker.failed(why)
+            await told(partial(self._breaker.failed, why))
         else:
-            self._breaker.succeeded()
+            await told(self._breaker.succeeded)
         return done

@@ -38,9 +38,23 @@ class Answer(_Shape):
 class Cost(_Shape):
     """US dollars, as decimal strings."""
 
-    estimate_usd: str
-    reserved_usd: str
-    actual_usd: str
+    estimate_usd: str = Field(description="What it will probably cost.")
+    worst_usd: str = Field(description="What it costs at most, all attempts and models together.")
+    reserved_usd: str = Field(description="Held back for it now.")
+    actual_usd: str | None = Field(
+        default=None, description="What it did cost; missing while nobody knows."
+    )
+
+
+class ApprovalView(_Shape):
+    """What a person was asked before the job may start."""
+
+    answer: str = Field(description="waiting, approved, denied or expired")
+    rule: str
+    reason: str
+    expires_at: str
+    answered_by: str | None = None
+    why: str | None = None
 
 
 class IsolationView(_Shape):
@@ -164,6 +178,7 @@ class JobAnswer(Answer):
     exit_code: int | None = None
     environment: str | None = None
     cost: Cost | None = None
+    approval: ApprovalView | None = None
     isolation: IsolationView | None = None
     tree: TreeView | None = None
     patch: PatchView | None = None

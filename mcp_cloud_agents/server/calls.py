@@ -1,24 +1,29 @@
-"""What a tool call says about itself: who calls, under which id, and how progress is told."""
+"""What a tool call says about itself: who calls, under which id; and how errors become answers."""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from mcp.types import CallToolResult, ResourceLink, TextContent
 
+from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.errors import AgentsError, BadPaths
+from mcp_cloud_agents.governance.approval import PROGRAM, TERMINAL
 from mcp_cloud_agents.server.answers import Answer, Problem
-from mcp_cloud_agents.server.room import cut, within
+from mcp_cloud_agents.server.room import cut, one_line, within
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
+R = TypeVar("R")
 _CALL_ID_KEYS = ("callId", "claudecode/toolUseId")  # Codex and Claude Code, each its own
+_OUR_NAMES = frozenset({TERMINAL, PROGRAM})
+_NAME_CHARS = 200
 _MAX_PATHS = 20
 _MESSAGE_CHARS, _HINT_CHARS, _PATHS_CHARS = 1_500, 1_000, 2_500
 
@@ -27,9 +32,28 @@ def call_key(ctx: Context, given: str | None) -> str | None:
     """The idempotency key of a call: the caller's own, else the client's call id."""
     if given:
         return f"caller:{given}"
-    meta = ctx.request_context.meta or {}
-    found = next((meta[name] for name in _CALL_ID_KEYS if isinstance(meta.get(name), str)), None)
+    found = _call_id(ctx)
     return f"call:{found[:180]}" if found else None
+
+
+def actor_of(ctx: Context) -> Actor:
+    """Who calls, by the client's own word: harmless text, and never a name that we give."""
+    params = ctx.session.client_params
+    name, version = "", ""
+    if params is not None:
+        name, version = _name(params.client_info.name), _name(params.client_info.version)
+    if name.casefold() in _OUR_NAMES:
+        name = f"a client named {name}"
+    return Actor(client=name, client_version=version, call_id=_name(_call_id(ctx) or ""))
+
+
+def _call_id(ctx: Context) -> str | None:
+    meta = ctx.request_context.meta or {}
+    return next((meta[name] for name in _CALL_ID_KEYS if isinstance(meta.get(name), str)), None)
+
+
+def _name(text: str) -> str:
+    return one_line(text[:_NAME_CHARS], _NAME_CHARS)[:_NAME_CHARS]
 
 
 def result_of(answer: Answer, links: list[ResourceLink] | None = None) -> CallToolResult:
@@ -60,13 +84,11 @@ def refusal_of(problem: Problem) -> CallToolResult:
     return result_of(Answer(ok=False, summary=message, next=hint, error=error))
 
 
-def tool_errors(
-    tool: Callable[P, Awaitable[CallToolResult]],
-) -> Callable[P, Awaitable[CallToolResult]]:
+def tool_errors(tool: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R | CallToolResult]]:
     """Turn this program's errors into answers; anything else is logged and told as internal."""
 
     @functools.wraps(tool)
-    async def answered(*args: P.args, **kwargs: P.kwargs) -> CallToolResult:
+    async def answered(*args: P.args, **kwargs: P.kwargs) -> R | CallToolResult:
         try:
             return await tool(*args, **kwargs)
         except AgentsError as exc:

@@ -6,29 +6,17 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.fix import Engine, FixOutcome
 from mcp_cloud_agents.domain.money import usd
-from mcp_cloud_agents.server.answers import CandidateView, Cost, EvidenceView, FixView
+from mcp_cloud_agents.server.answers import CandidateView, EvidenceView, FixView
 from mcp_cloud_agents.server.room import cut, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mcp_cloud_agents.delegation.request import JobView
     from mcp_cloud_agents.domain.fix import CandidateReport, Evidence, FixReport
 
 _IDS_CHARS, _WHY_CHARS, _STEPS_CHARS = 700, 700, 600
 _MOST_CANDIDATES = 8
 NOT_JUDGED = "none yet: the change is what the command left, not judged by tests"
-
-
-def model_cost(view: JobView) -> Cost:
-    """What models of a job may cost and did cost; jobs on this machine cost nothing else."""
-    order, report = view.spec.fix, view.result.fix if view.result is not None else None
-    most = usd(order.budget.usd_micros) if order is not None else "0"
-    return Cost(
-        estimate_usd=most,
-        reserved_usd="0" if view.status.state.done else most,
-        actual_usd=usd(report.spent.usd_micros) if report is not None else "0",
-    )
 
 
 def fix_view(report: FixReport) -> FixView:

@@ -20,10 +20,14 @@ class Front:
         workspace: the folder a call means when it names none: the server's working directory.
         build: makes the runner; blocks, and is called again after it failed, so that a state
             folder that was mended works without a new server.
+        ask_s: how long a call waits for the client's person to answer a question.
     """
 
-    def __init__(self, workspace: str, build: Callable[[], JobRunner]) -> None:
+    def __init__(
+        self, workspace: str, build: Callable[[], JobRunner], *, ask_s: float = 45.0
+    ) -> None:
         self.workspace = workspace
+        self.ask_s = ask_s
         self._build = build
         self._built: JobRunner | None = None
         self._building = anyio.Lock()

@@ -38,6 +38,22 @@ def cut_front(text: str, chars: int) -> str:
     return cut(render_text(text)[::-1], chars)[::-1]
 
 
+def one_line(text: str, chars: int) -> str:
+    """`text` made harmless, on one line; of a long one both ends, and how much is not shown.
+
+    The end is shown because whoever wants to hide something puts it after a long beginning.
+    """
+    if len(text) <= chars:
+        return _flat(text)
+    half = chars // 2
+    hidden = len(text) - 2 * half
+    return f"{_flat(text[:half])} [{hidden} characters are not shown] {_flat(text[-half:])}"
+
+
+def _flat(text: str) -> str:
+    return render_text(text).strip().replace("\n", " ⏎ ").replace("\t", " ")
+
+
 def within(texts: list[str], chars: int) -> list[str]:
     """The first of `texts` whose JSON strings take at most `chars` characters together."""
     room, kept = chars, list[str]()

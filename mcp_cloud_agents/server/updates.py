@@ -16,13 +16,14 @@ import anyio
 from mcp.server.subscriptions import ResourceUpdated
 
 from mcp_cloud_agents.domain.errors import AgentsError
-from mcp_cloud_agents.domain.job import JobId
+from mcp_cloud_agents.domain.job import JobId, JobState
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
     from mcp.server.subscriptions import InMemorySubscriptionBus
 
+    from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.server.front import Front
 
@@ -90,6 +91,8 @@ class Updates:
     async def _tell_until_done(self, job_id: JobId) -> None:
         runner = await self._front.runner()
         job = f"job://{job_id}"
+        if await self._tell_of_answer(runner, job_id):
+            return
         async with runner.watch(job_id) as watch:
             seen = await runner.status(job_id)
             while not seen.state.done:
@@ -99,6 +102,18 @@ class Updates:
                     await self._publish(uri)
                 seen = now
                 await anyio.sleep(_MIN_GAP_S)  # many lines, one update
+
+    async def _tell_of_answer(self, runner: JobRunner, job_id: JobId) -> bool:
+        """Wait until a job that waits for a person may start; whether that was its end."""
+        seen = await runner.status(job_id)
+        if seen.state is not JobState.AWAITING_APPROVAL:
+            return False
+        while seen.state is JobState.AWAITING_APPROVAL:
+            await anyio.sleep(_LOOK_EVERY_S)
+            seen = await runner.status(job_id)
+        ended = (await runner.look(job_id)).status.state.done  # a look starts what was approved
+        await self._publish(f"job://{job_id}")
+        return ended
 
     async def _publish(self, uri: str) -> None:
         await self._bus.publish(ResourceUpdated(uri=uri))

@@ -21,7 +21,13 @@ from mcp_cloud_agents.server.answers import (
     Problem,
     TreeView,
 )
-from mcp_cloud_agents.server.fix_views import evidence_of, fix_view, model_cost, next_of_fix
+from mcp_cloud_agents.server.fix_views import evidence_of, fix_view, next_of_fix
+from mcp_cloud_agents.server.money_views import (
+    approval_of,
+    cost_of,
+    next_of_question,
+    summary_of_question,
+)
 from mcp_cloud_agents.server.room import cut, fit, over
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.result import Artifact, Cause, JobResult
     from mcp_cloud_agents.domain.sandbox import IsolationRecord
     from mcp_cloud_agents.domain.status import JobStatus
+    from mcp_cloud_agents.ports.approvals import Question
 
 _TESTS_CHARS, _TESTS_OF_FIX_CHARS = 4_500, 1_500
 _TAIL_CHARS = 2_500
@@ -51,7 +58,8 @@ def job_answer(view: JobView) -> JobAnswer:
         command=cut(spec.command, 300),
         summary=f"{view.note} {summary_of(view)}".strip(),
         next=_next_of(view),
-        cost=model_cost(view) if view.backend == "local" else None,
+        cost=None if view.money is None else cost_of(view.money),
+        approval=None if view.question is None else approval_of(view.question),
         tree=_tree_of(spec.snapshot),
         error=_problem_of(status.cause, status.state) if bad else None,
     )
@@ -99,6 +107,8 @@ def summary_of(view: JobView) -> str:
             f"{status.state.capitalize()}: {status.progress.done}{total} tests done, "
             f"{status.progress.failed} failed so far."
         )
+    if view.question is not None and not status.state.done:
+        return summary_of_question(view.question)
     if status.waiting:
         return cut(f"The job is {status.state}: {status.waiting}", 700)
     return f"The job is {status.state}."
@@ -106,6 +116,8 @@ def summary_of(view: JobView) -> str:
 
 def _next_of(view: JobView) -> str:
     job = view.spec.id
+    if view.question is not None:
+        return _next_of_asked(view, view.question)
     if not view.status.state.done:
         return f'Call wait_job(job_id="{job}", timeout_s=50) until done is true.'
     if view.result is None or view.status.state is not JobState.SUCCEEDED:
@@ -117,6 +129,13 @@ def _next_of(view: JobView) -> str:
     if view.result.patch is not None:
         return f'See what it would change: apply_patch(job_id="{job}", mode="check").'
     return "Nothing more to do for this job."
+
+
+def _next_of_asked(view: JobView, question: Question) -> str:
+    if not view.status.state.done:
+        return next_of_question(question)
+    hint = view.status.cause.hint if view.status.cause is not None else ""
+    return cut(hint, 500)
 
 
 def _tree_of(snapshot: Snapshot) -> TreeView:

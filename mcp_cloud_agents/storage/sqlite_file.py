@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,6 +51,10 @@ class Damaged(StateUnusable):
     """The file is no database any more, or tables are missing; it was left as it is."""
 
 
+class _PutAside(sqlite3.DatabaseError):
+    """While this process waited for its turn, another one took the file away."""
+
+
 class SqliteFile:
     """See the module.
 
@@ -73,6 +77,62 @@ class SqliteFile:
             Damaged: the file is, and cannot be replaced.
             StateUnusable: another process holds it for too long, or it cannot be opened.
         """
+        return self._twice(lambda db, _: work(db))
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work in one transaction that begins at once (`BEGIN IMMEDIATE`).
+
+        Raises:
+            NoSpace, Damaged, StateUnusable: as `read`; nothing was changed.
+        """
+
+        def in_transaction(db: sqlite3.Connection, opened: int) -> T:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                _check_inode(self.path, opened)
+                done = work(db)
+            except BaseException:
+                db.rollback()
+                raise
+            db.commit()
+            return done
+
+        return self._twice(in_transaction)
+
+    def remake(self, fill: Callable[[sqlite3.Connection], None]) -> str:
+        """Put the file aside, damaged or not, and fill a new one.
+
+        Who writes meanwhile waits for it, and writes into the new one.
+
+        Returns:
+            The new name of the old file; empty: there was none.
+
+        Raises:
+            NoSpace, StateUnusable: as `read`; the next call makes the file, where there is none.
+        """
+        with (
+            _sqlite_errors(self.path, self._layout.what),
+            storage_errors(self.path),
+            locked(f"{self.path}.lock", wait_s=_BUSY_S),
+            self._writers_wait(),
+        ):
+            aside = self.put_aside() if os.path.exists(self.path) else ""
+            self._create(fill)
+        return aside
+
+    @contextmanager
+    def _writers_wait(self) -> Generator[None]:
+        """Hold the turn to write in the file that is there, where it can still be held."""
+        with closing(self._connect()) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.DatabaseError as exc:
+                if not _damaged(exc):
+                    raise
+            yield
+
+    def _twice(self, work: Callable[[sqlite3.Connection, int], T]) -> T:
+        """Work with a connection and the file's inode; again when the file had to be mended."""
         with _sqlite_errors(self.path, self._layout.what):
             try:
                 return self._attempt(work)
@@ -82,32 +142,11 @@ class SqliteFile:
                 self._ready = False
                 return self._attempt(work)
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work in one transaction that begins at once (`BEGIN IMMEDIATE`).
-
-        Raises:
-            NoSpace, Damaged, StateUnusable: as `read`; nothing was changed.
-        """
-
-        def in_transaction(db: sqlite3.Connection) -> T:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                done = work(db)
-            except BaseException:
-                db.rollback()
-                raise
-            db.commit()
-            return done
-
-        return self.read(in_transaction)
-
-    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _attempt(self, work: Callable[[sqlite3.Connection, int], T]) -> T:
         self._prepare()
-        db = self._connect()
-        try:
-            return work(db)
-        finally:
-            db.close()
+        opened = _inode(self.path)
+        with closing(self._connect()) as db:
+            return work(db, opened)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
@@ -124,31 +163,33 @@ class SqliteFile:
             self._ready = True
 
     def _create_or_replace(self) -> None:
-        """A damaged file is put aside, where that loses nothing.
-
-        The file is made here because SQLite's own would be readable for everybody; what it puts
-        beside it gets the same mode.
-        """
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        """A damaged file is put aside, where that loses nothing."""
         try:
-            self._create()
+            self._create(self._layout.fill)
         except sqlite3.DatabaseError as exc:
             if not (self._layout.replaceable and _damaged(exc)):
                 raise
             self.put_aside()
-            self._create()
+            self._create(self._layout.fill)
 
     def put_aside(self) -> str:
         """Give a damaged file another name, for a person to look at; the new name."""
         aside = f"{self.path}.damaged-{time.time_ns()}"
         os.rename(self.path, aside)
+        for beside in ("-wal", "-shm"):  # the newest commits are in the first
+            with suppress(FileNotFoundError):
+                os.rename(self.path + beside, aside + beside)
         self._ready = False
         return aside
 
-    def _create(self) -> None:
-        """Make the tables when the file is new, and fill them."""
-        db = self._connect()
-        try:
+    def _create(self, fill: Callable[[sqlite3.Connection], None]) -> None:
+        """Make the tables when the file is new, and fill them.
+
+        The file is made here because SQLite's own would be readable for everybody; what it puts
+        beside it gets the same mode.
+        """
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(self._connect()) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
             (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -160,16 +201,29 @@ class SqliteFile:
             if version == 0:
                 for statement in filter(str.strip, self._layout.schema.split(";")):
                     db.execute(statement)
-                self._layout.fill(db)
+                fill(db)
                 db.execute(f"PRAGMA user_version = {self._layout.version}")
             elif db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("malformed")
             db.execute("COMMIT")
-        finally:
-            db.close()
+
+
+def _inode(path: str) -> int:
+    """Which file is there; 0: none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _check_inode(path: str, opened: int) -> None:
+    if _inode(path) != opened:
+        raise _PutAside(f"{path} was put aside")
 
 
 def _damaged(exc: sqlite3.DatabaseError) -> bool:
+    if isinstance(exc, _PutAside):
+        return True
     signs = ("malformed", "not a database", "no such table", "no such column")
     return any(sign in str(exc) for sign in signs)
 

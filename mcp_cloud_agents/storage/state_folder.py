@@ -3,9 +3,15 @@
 state/
   VERSION             the layout's version; a newer one is refused, never guessed at
   records.sqlite      the index of jobs
+  ledger.sqlite       money that is held back or spent
+  approvals.sqlite    questions to a person, and answers
+  trust.sqlite        configurations of repositories that a person trusted
+  audit/              what was decided and done (audit_folder.py)
   jobs/<id>/          one job (job_folder.py)
   tidied              when old things were last removed
+  stopped             nothing that costs is started while it is there (stop_flag.py)
   queue/              tickets of jobs that wait or run
+  breakers/           what is remembered of places and models that fail (circuit_file.py)
   snapshots/          private git dirs, one a worktree
   repositories/       our object stores, one a repository
   environments/       what set-up phases made, by key
@@ -20,7 +26,7 @@ from mcp_cloud_agents.domain.errors import StateUnusable
 from mcp_cloud_agents.storage.files import read_whole, storage_errors, write_durably
 
 LAYOUT_VERSION = 1
-_PRIVATE = ("jobs", "queue", "snapshots")
+_PRIVATE = ("jobs", "queue", "snapshots", "breakers")
 _SHARED = ("repositories", "environments", "tools")
 
 
@@ -31,11 +37,16 @@ class StateFolder:
         self.path = path
         self.jobs = os.path.join(path, "jobs")
         self.queue = os.path.join(path, "queue")
+        self.breakers = os.path.join(path, "breakers")
         self.snapshots = os.path.join(path, "snapshots")
         self.repositories = os.path.join(path, "repositories")
         self.environments = os.path.join(path, "environments")
         self.tools = os.path.join(path, "tools")
         self.records = os.path.join(path, "records.sqlite")
+        self.ledger = os.path.join(path, "ledger.sqlite")
+        self.approvals = os.path.join(path, "approvals.sqlite")
+        self.trust = os.path.join(path, "trust.sqlite")
+        self.audit = os.path.join(path, "audit")
         self.tidied = os.path.join(path, "tidied")
 
     def open(self, *, shared: bool) -> None:

@@ -59,6 +59,28 @@ ENDED_EARLY: Mapping[CauseKind, Callable[[JobSpec, tuple[str, ...]], Cause]] = {
 }
 
 
+def past_deadline(doing: str, tail: tuple[str, ...] = ()) -> Cause:
+    """The time for the whole job is over.
+
+    Args:
+        doing: where it stood, as in "while it ran".
+        tail: the end of its output.
+    """
+    return Cause(
+        kind=CauseKind.DEADLINE,
+        message=f"The time for the whole job was over {doing}.",
+        hint="Submit it again; when it waited long, look what else runs (list_jobs), or cancel "
+        "what is not wanted any more.",
+        excerpt=tail,
+    )
+
+
+def timed(cause: Cause, doing: str, *, within_s: float, limit_s: float) -> Cause:
+    """The cause of a hop that ran out of time: its own limit, or what was left of the job's."""
+    cut = cause.kind is CauseKind.TIMEOUT and within_s < limit_s
+    return past_deadline(doing, cause.excerpt) if cut else cause
+
+
 def stopped_in_restore(kind: CauseKind, spec: JobSpec) -> Cause:
     """The tree was not yet there; nothing of the job has run."""
     said = {

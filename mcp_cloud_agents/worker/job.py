@@ -20,6 +20,7 @@ from mcp_cloud_agents.domain.result import (
 )
 from mcp_cloud_agents.domain.sandbox import IsolationRecord, Network
 from mcp_cloud_agents.domain.verdict import judge
+from mcp_cloud_agents.resilience.deadline import Hops, deadline_here
 from mcp_cloud_agents.storage.environments import EnvironmentFolder
 from mcp_cloud_agents.worker.boxed_git import BoxedGit, GitStopped
 from mcp_cloud_agents.worker.endings import (
@@ -29,6 +30,7 @@ from mcp_cloud_agents.worker.endings import (
     no_report,
     sandbox_died,
     stopped_in_restore,
+    timed,
 )
 from mcp_cloud_agents.worker.fix.keys import resolve
 from mcp_cloud_agents.worker.kept import Kept
@@ -50,8 +52,13 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.worker.shared_environments import SharedEnvironments
 
 
-_COLLECT_WITHIN_S = 300.0
 _COULD_NOT_RUN = (126, 127)  # what a shell says of a program it cannot execute, or find
+
+
+def hops_of(spec: JobSpec) -> Hops:
+    """What each step of a job may take; the wall clock is looked at now and not again."""
+    now = time.monotonic()
+    return Hops.begun(deadline_here(spec, time.time(), now), spec.limits, now)
 
 
 class Job:
@@ -64,6 +71,7 @@ class Job:
         desk: Desk,
         shared: SharedEnvironments | None = None,
         handed: Mapping[str, str] | None = None,
+        hops: Hops | None = None,
     ) -> None:
         self._spec = spec
         self._places = places
@@ -71,6 +79,9 @@ class Job:
         self._shared = shared
         self._handed = handed or {}
         """Variables of the person's environment that hold keys of models, see `fix.keys`."""
+        self._hops = hops or hops_of(spec)
+        self._restore_s = self._run_s = 0.0
+        """What they may take, once they have begun."""
         self._timings = Timings()
         self._isolation = IsolationRecord(
             level=spec.isolation, driver="none started", run_network=Network.NONE
@@ -96,17 +107,20 @@ class Job:
             loopback=probe.loopback,
         )
         self._desk.enter(JobState.STARTING)
-        git = self._git(sandbox, "git", self._places.path("workspace"))
+        self._restore_s = self._hops.restore_s(time.monotonic())
+        git = self._git(sandbox, "git", self._places.path("workspace"), self._restore_s)
         try:
             self._restore(git)
             prepared = self._set_up(sandbox)
         except GitStopped as exc:
             cause = stopped_in_restore(exc.kind, self._spec)
-            self.end(_state_of(cause.kind), cause)
+            own_s = self._spec.limits.setup_timeout_s
+            doing = "while its tree was restored"
+            self.give_up(timed(cause, doing, within_s=self._restore_s, limit_s=own_s))
             return
         try:
             if prepared.cause is not None:
-                self.end(_state_of(prepared.cause.kind), prepared.cause)
+                self.give_up(prepared.cause)
                 return
             self._desk.enter(JobState.RUNNING)
             if self._spec.fix is not None:
@@ -117,19 +131,27 @@ class Job:
             if prepared.lock is not None:
                 os.close(prepared.lock)
 
+    def over(self) -> bool:
+        """Whether its time is up, and it need not begin."""
+        return self._hops.over(time.monotonic())
+
+    def give_up(self, cause: Cause) -> None:
+        """The job ends here, in the state that belongs to the cause."""
+        self.end(_state_of(cause.kind), cause)
+
     def end(self, state: JobState, cause: Cause) -> None:
         """The job ends here without a result of its command."""
         self._desk.say(f"{state}: {cause.message}")
         self._desk.finish(self._result(state, exit_code=None, cause=cause), cause)
 
-    def _git(self, sandbox: Sandbox, name: str, workspace: str) -> BoxedGit:
+    def _git(self, sandbox: Sandbox, name: str, workspace: str, within_s: float) -> BoxedGit:
         return BoxedGit(
             sandbox=sandbox,
             git_dir=self._places.path(name),
             store=self._places.store(self._spec.snapshot.repository),
             workspace=workspace,
             owner=self._places.owner,
-            deadline=time.monotonic() + self._spec.limits.setup_timeout_s,
+            deadline=time.monotonic() + within_s,
             cancelled=self._desk.cancelled,
             tick=lambda: self._desk.beat(None),
         )
@@ -140,7 +162,9 @@ class Job:
         self._timings = replace(self._timings, restore_s=_since(started_at))
 
     def _set_up(self, sandbox: Sandbox) -> Prepared:
-        git = self._git(sandbox, "git-setup", "")
+        within_s = self._hops.set_up_s(time.monotonic())
+        limits = self._spec.limits
+        git = self._git(sandbox, "git-setup", "", within_s)
 
         def checkout(path: str) -> None:
             restore(replace(git, workspace=path), self._spec.snapshot)
@@ -153,7 +177,7 @@ class Job:
             uv=self._places.uv,
             checkout=checkout,
             log=self._desk.log,
-            limits=self._spec.limits,
+            limits=replace(limits, setup_timeout_s=int(within_s)),
             env=self._places.setup_env,
             cancelled=self._desk.cancelled,
             tick=lambda: self._desk.beat(None),
@@ -168,13 +192,18 @@ class Job:
         self._timings = replace(self._timings, setup_s=round(prepared.duration_s, 3))
         if prepared.how == "built":
             self._isolation = replace(self._isolation, setup_network=Network.HOST)
-        return prepared
+        if prepared.cause is None:
+            return prepared
+        own_s = limits.setup_timeout_s
+        cause = timed(prepared.cause, "during set-up", within_s=within_s, limit_s=own_s)
+        return replace(prepared, cause=cause)
 
     def _run(self, git: BoxedGit, sandbox: Sandbox, prepared: Prepared) -> None:
         """The work of a job that has one command."""
         task = Task(self._spec, self._places, self._desk)
         try:
-            ran = task.run(sandbox, prepared.env)
+            self._run_s = self._hops.run_s(time.monotonic())
+            ran = task.run(sandbox, prepared.env, within_s=self._run_s)
             self._timings = replace(self._timings, run_s=round(ran.duration_s, 3))
             self._desk.enter(JobState.COLLECTING)
             self._collect(git, task, ran)
@@ -187,10 +216,11 @@ class Job:
 
         started_at = time.monotonic()
         fix = FixJob(self._spec, order, self._places, self._desk)
-        worked = fix.work(sandbox, prepared.env, resolve(order, self._handed))
+        self._run_s = self._hops.run_s(started_at)
+        worked = fix.work(sandbox, prepared.env, resolve(order, self._handed), self._run_s)
         self._timings = replace(self._timings, run_s=_since(started_at))
         self._desk.enter(JobState.COLLECTING)
-        cause = fix.cause(worked)
+        cause = self._timed(fix.cause(worked))
         state = JobState.SUCCEEDED if cause is None else _state_of(cause.kind)
         self._desk.say(f"{state}: {cause.message if cause else worked.report.summary}")
         result = self._result(state, exit_code=worked.exit_code, cause=cause)
@@ -208,7 +238,7 @@ class Job:
         report = task.report()
         git = replace(
             git,
-            deadline=time.monotonic() + _COLLECT_WITHIN_S,
+            deadline=started_at + self._hops.collect_s(started_at),
             cancelled=Grace(self._desk.cancelled),
         )
         kept = Kept.collect(git, self._spec.snapshot, task, report, self._places.path("artifacts"))
@@ -247,7 +277,7 @@ class Job:
     def _cause(self, task: Task, ran: Ran, verdict: Verdict | None) -> Cause | None:
         """Why the job did not do its work; None when it did."""
         if ran.stopped is not None:
-            return ENDED_EARLY[ran.stopped](self._spec, task.tail())
+            return self._timed(ENDED_EARLY[ran.stopped](self._spec, task.tail()))
         if ran.exit_code is None:
             return sandbox_died(task.tail()) if ran.died else never_started(task.tail())
         if verdict is not None and verdict.outcome is not VerdictOutcome.NONE:
@@ -258,6 +288,13 @@ class Job:
         if explained is not None or verdict is None:
             return explained
         return no_report(verdict, ran.exit_code, task.tail())
+
+    def _timed(self, cause: Cause | None) -> Cause | None:
+        """The cause of a run that ran out of time."""
+        if cause is None:
+            return None
+        own_s = self._spec.limits.timeout_s
+        return timed(cause, "while it ran", within_s=self._run_s, limit_s=own_s)
 
     def _result(self, state: JobState, *, exit_code: int | None, cause: Cause | None) -> JobResult:
         return JobResult(
@@ -289,7 +326,7 @@ def _state_of(kind: CauseKind) -> JobState:
     match kind:
         case CauseKind.CANCELLED:
             return JobState.CANCELLED
-        case CauseKind.TIMEOUT:
+        case CauseKind.TIMEOUT | CauseKind.DEADLINE:
             return JobState.TIMED_OUT
         case _:
             return JobState.FAILED

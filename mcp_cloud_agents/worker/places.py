@@ -21,6 +21,8 @@ class Places:
     owner: int | None
     """Uid that sandboxed commands have on the host; None: the worker's own."""
     setup_env: tuple[tuple[str, str], ...] = ()
+    breakers: str = ""
+    """Folder of what is remembered of models that fail; empty: nothing is."""
     tree: str = "/workspace"
     """Real path of the tree as commands see it: where reports say that files are."""
 

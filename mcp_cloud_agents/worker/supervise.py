@@ -20,6 +20,7 @@ from mcp_cloud_agents.storage.job_folder import WORKING
 from mcp_cloud_agents.storage.queue import Ticket
 from mcp_cloud_agents.storage.state_folder import StateFolder
 from mcp_cloud_agents.storage.trees import remove_tree
+from mcp_cloud_agents.worker.endings import past_deadline
 from mcp_cloud_agents.worker.fix.keys import read_handed
 from mcp_cloud_agents.worker.housekeeping import tidy
 from mcp_cloud_agents.worker.job import Job
@@ -66,8 +67,8 @@ def _work(job: Job, claim: Claim, sandboxes: Sequence[Sandbox]) -> None:
     started_at, ticket = time.monotonic(), None
     try:
         ticket = Ticket(StateFolder(host.state).queue, spec.id)
-        if not _my_turn(ticket, host, desk):
-            job.end(JobState.CANCELLED, _CANCELLED_IN_QUEUE)
+        if (cause := _why_not(job, ticket, host, desk)) is not None:
+            job.give_up(cause)
             return
         job.waited(round(time.monotonic() - started_at, 3))
         job.do(*choose(spec.isolation, sandboxes))
@@ -110,21 +111,26 @@ def _places(folder: JobFolder, host: HostPlan) -> Places:
         uv=host.uv,
         owner=host.owner,
         setup_env=host.setup_env,
+        breakers=state.breakers,
     )
 
 
-def _my_turn(ticket: Ticket, host: HostPlan, desk: FolderDesk) -> bool:
-    """Wait in line; False when the job was cancelled meanwhile."""
+def _why_not(job: Job, ticket: Ticket, host: HostPlan, desk: FolderDesk) -> Cause | None:
+    """Wait in line; why the job does not begin at its end, None when it does."""
     told = 0
     while ahead := ticket.ahead(concurrent=host.concurrent_jobs):
         if desk.cancelled():
-            return False
+            return _CANCELLED_IN_QUEUE
+        if job.over():
+            return past_deadline("before it could start, as others were ahead of it")
         if ahead != told:
             desk.say(f"waiting: {ahead} jobs must end first")
             told = ahead
         desk.beat(None)
         _pause(_QUEUE_LOOK_MS)
-    return not desk.cancelled()
+    if desk.cancelled():
+        return _CANCELLED_IN_QUEUE
+    return past_deadline("before it could start") if job.over() else None
 
 
 def _pause(milliseconds: int) -> None:

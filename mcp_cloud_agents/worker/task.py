@@ -69,8 +69,17 @@ class Task:
         self._head, self._tail = bytearray(), bytearray()
         self.notes: tuple[str, ...] = ()
 
-    def run(self, sandbox: Sandbox, env: str | None) -> Ran:
-        """Run the command to its end; raises IsolationUnavailable."""
+    def run(self, sandbox: Sandbox, env: str | None, *, within_s: float | None = None) -> Ran:
+        """Run the command to its end.
+
+        Args:
+            sandbox: confines it.
+            env: host folder of the environment; None: there is none.
+            within_s: less than the job's own limit, where less is left.
+
+        Raises:
+            IsolationUnavailable: the sandbox did not start.
+        """
         command, extra_env, tools = self._instrumented()
         confinement = Confinement(
             binds=(
@@ -86,7 +95,7 @@ class Task:
             tmpfs=self._spec.setup.tmpfs if env is not None else (),
         )
         watch = Watch(
-            timeout_s=self._spec.limits.timeout_s,
+            timeout_s=self._spec.limits.timeout_s if within_s is None else within_s,
             disk=(self._workspace, self._places.path("report")),
             cancelled=self._desk.cancelled,
             tick=self._tick,

@@ -17,11 +17,12 @@ from mcp_cloud_agents.bootstrap import runner_for
 from mcp_cloud_agents.delegation.pack import Packer
 from mcp_cloud_agents.delegation.place import Place as RunPlace
 from mcp_cloud_agents.delegation.request import Request
+from mcp_cloud_agents.domain.circuit import BreakerPolicy
 from mcp_cloud_agents.domain.job import JobId, JobSpec, Kind
 from mcp_cloud_agents.domain.status import JobStatus
 from mcp_cloud_agents.ports.backend import Backend
 from mcp_cloud_agents.ports.planner import Wish
-from mcp_cloud_agents.resilience.breaker import Breaker, BreakerBackend, BreakerPolicy
+from mcp_cloud_agents.resilience.breaker import Breaker, BreakerBackend
 from mcp_cloud_agents.settings import load
 from mcp_cloud_agents.storage.job_folder import JobFolder
 from tests.account import Account
@@ -105,7 +106,7 @@ class Guarded(Local):
     """This machine behind a breaker."""
 
     def backend(self) -> Backend:
-        return BreakerBackend(self.local(), Breaker(BreakerPolicy(), time.monotonic))
+        return BreakerBackend(self.local(), Breaker(BreakerPolicy(), time.time))
 
 
 @dataclass(frozen=True, slots=True)

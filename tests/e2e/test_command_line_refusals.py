@@ -117,4 +117,4 @@ def test_a_typo_in_the_repositorys_configuration_is_told_too(repository: Reposit
     repository.write(".cloud-agents/config.toml", '[tests]\nrunner = "nose"\n')
     done = program(repository, "submit", "tests")
     assert done.returncode == 2
-    assert ".cloud-agents/config.toml, line 2: unknown test runner 'nose'" in done.stderr
+    assert ".cloud-agents/config.toml, line 2, column 10: unknown test runner 'nose'" in done.stderr

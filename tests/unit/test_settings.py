@@ -125,15 +125,16 @@ def test_the_environment_sets_no_variables_for_setup(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("keep_dayz = 1", "{file}, line 1: unknown key 'keep_dayz'."),
+        ("keep_dayz = 1", "{file}, line 1, column 1: unknown key 'keep_dayz'."),
         (
             "\n[limits]\nmemory_mib = '4 GiB'",
-            "{file}, line 3: wrong value for 'limits.memory_mib': Expected `int`, got `str`.",
+            "{file}, line 3, column 14: wrong value for 'limits.memory_mib': "
+            "Expected `int`, got `str`.",
         ),
-        ("keep_days = ", "{file}: not valid TOML: Invalid value (at end of document)."),
+        ("keep_days = ", "{file}, line 1, column 13: not valid TOML: Invalid value."),
         (
             "x = 1\nx = 2\n",
-            "{file}: not valid TOML: Cannot overwrite a value (at line 2, column 6).",
+            "{file}, line 2, column 6: not valid TOML: Cannot overwrite a value.",
         ),
         ("state_dir = 'a/b'", "The setting state_dir is 'a/b', which is no absolute path."),
     ],

@@ -20,6 +20,7 @@ import anyio
 
 from mcp_cloud_agents.backends.aws_batch.artifacts import Artifacts
 from mcp_cloud_agents.backends.aws_batch.causes import CANCELLED_BY_US
+from mcp_cloud_agents.backends.aws_batch.kill_switch import MOST_TERMINATED
 from mcp_cloud_agents.backends.aws_batch.status import Known, needs_worker, status_of
 from mcp_cloud_agents.backends.aws_batch.tracked import Tracked, wall_clock
 from mcp_cloud_agents.domain.errors import (
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 NAME = "aws_batch"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
-_MOST_TERMINATED = 50
-"""Ids that one TerminateJobs takes (AWS Batch API reference)."""
 
 
 class AwsBatchBackend:
@@ -255,8 +254,8 @@ class AwsBatchBackend:
                 batch = await self._follower.batch(job)
                 if batch is not None and not batch.rank.final:
                     batch_ids.append(batch.batch_id)
-        for start in range(0, len(batch_ids), _MOST_TERMINATED):
-            some = batch_ids[start : start + _MOST_TERMINATED]
+        for start in range(0, len(batch_ids), MOST_TERMINATED):
+            some = batch_ids[start : start + MOST_TERMINATED]
             answer = await self._clients.change(
                 "batch", "terminate_jobs", "cancelling jobs", jobs=some, reason=CANCELLED_BY_US
             )

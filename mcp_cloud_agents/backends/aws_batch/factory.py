@@ -58,3 +58,9 @@ def bucket_store(aws: AwsSettings, clients: Clients) -> Store:
     """The bucket as a store."""
     client = cast("S3Client", clients.objects())
     return S3Store(client, aws.bucket, owner=aws.account_id or None)
+
+
+def audit_store(aws: AwsSettings) -> Store:
+    """The bucket that the audit is copied to, as a store; `audit_bucket` is set."""
+    client = cast("S3Client", Clients(aws).objects())
+    return S3Store(client, aws.audit_bucket, owner=aws.account_id or None)

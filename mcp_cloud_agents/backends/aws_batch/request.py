@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_cloud_agents.backends.aws_batch.sizes import on_fargate, on_instances
 from mcp_cloud_agents.domain.errors import InvalidArgument
+from mcp_cloud_agents.resilience.deadline import Deadline, attempt_limit_s
 from mcp_cloud_agents.settings import AwsQueue
 from mcp_cloud_agents.storage.job_objects import TRY_AGAIN
 
@@ -25,21 +26,22 @@ MAX_PAYLOAD_BYTES = 30 * 1024
 MAX_NAME_CHARS = 128
 JOB_TAG = "mcp-cloud-agents:job"
 AGENT_TAG = "mcp-cloud-agents:agent"
-_PREFIX = "mca-"
+NAME_PREFIX = "mca-"
 _MIN_TIMEOUT_S = 60  # Batch refuses less
-_RESTORE_S = 300
-_COLLECT_S = 300
-_SLACK_S = 120
-"""For what the worker's own limits do not count: its start, S3, the last chunk of the log."""
 
 
 def job_name(job_id: JobId) -> str:
     """The unique name in Batch, by which a job is found again."""
-    return f"{_PREFIX}{job_id}"[:MAX_NAME_CHARS]
+    return f"{NAME_PREFIX}{job_id}"[:MAX_NAME_CHARS]
 
 
-def submit_job(spec: JobSpec, aws: AwsSettings) -> Json:
+def submit_job(spec: JobSpec, aws: AwsSettings, now: float) -> Json:
     """The arguments of SubmitJob.
+
+    Args:
+        spec: of the job.
+        aws: where it goes.
+        now: seconds since the epoch.
 
     Raises:
         InvalidArgument: the job is larger than Fargate's largest size, or its request too long.
@@ -54,7 +56,7 @@ def submit_job(spec: JobSpec, aws: AwsSettings) -> Json:
             ],
             "resourceRequirements": _requirements(size_of(spec.limits, aws), aws.queue),
         },
-        "timeout": {"attemptDurationSeconds": attempt_s(spec)},
+        "timeout": {"attemptDurationSeconds": _timeout_s(spec, now)},
         "retryStrategy": _retries(aws.attempts),
         "tags": {**aws.tags, JOB_TAG: str(spec.id), AGENT_TAG: spec.agent[:256]},
         "propagateTags": True,
@@ -79,9 +81,13 @@ def attempt_s(spec: JobSpec) -> int:
 
     It is the guard that works when everything of ours is dead.
     """
-    set_up = spec.limits.setup_timeout_s if spec.setup.commands else 0
-    whole = _RESTORE_S + set_up + spec.limits.timeout_s + _COLLECT_S + _SLACK_S
-    return max(_MIN_TIMEOUT_S, whole)
+    return int(attempt_limit_s(spec.limits, sets_up=bool(spec.setup.commands)))
+
+
+def _timeout_s(spec: JobSpec, now: float) -> int:
+    """The same, or what is left until the job's deadline."""
+    deadline = Deadline(float("inf") if spec.deadline_at is None else spec.deadline_at)
+    return max(_MIN_TIMEOUT_S, int(deadline.share(now, attempt_s(spec))))
 
 
 def _requirements(size: Size, queue: AwsQueue) -> list[Json]:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mcp_cloud_agents.backends.aws_batch.causes import cause_of
+from mcp_cloud_agents.backends.aws_batch.rates import END_S
+from mcp_cloud_agents.backends.aws_batch.seen import Attempt as SeenAttempt
 from mcp_cloud_agents.backends.aws_batch.seen import Rank, Seen
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import Cause, CauseKind, JobResult
-from mcp_cloud_agents.domain.status import JobStatus
+from mcp_cloud_agents.domain.status import Attempt, JobStatus
 from mcp_cloud_agents.storage.job_objects import StoredState
 
 STARTS_WITHIN_S = 60.0
@@ -53,6 +55,39 @@ class Known:
 
 def status_of(known: Known, *, now: float) -> JobStatus:
     """The status; times never go back, whatever clocks they come from."""
+    status = _status_of(known, now)
+    return replace(status, attempts=_billed(known, status)) if status.state.done else status
+
+
+def _billed(known: Known, status: JobStatus) -> tuple[Attempt, ...] | None:
+    """What a job that is done is billed for, as far as Batch and the worker tell it."""
+    batch, stored = known.batch, known.stored
+    ended = [] if batch is None else list(map(_attempt, batch.attempts))
+    if batch is not None and batch.rank.final and ended:
+        return tuple(ended)
+    if stored is not None:
+        earlier = [*ended, *([Attempt()] * stored.attempt)][: stored.attempt - 1]
+        return (*earlier, *(ended[stored.attempt - 1 :] or [_last(stored, batch, status)]))
+    if batch is not None and batch.rank.final:  # perhaps ended while its image was pulled
+        at = batch.stopped_at or batch.created_at
+        return (Attempt(started_at=batch.started_at or at, stopped_at=at),)
+    return () if status.state is JobState.CANCELLED else None
+
+
+def _attempt(one: SeenAttempt) -> Attempt:
+    return Attempt(started_at=one.started_at, stopped_at=one.stopped_at)
+
+
+def _last(stored: StoredState, batch: Seen | None, status: JobStatus) -> Attempt:
+    """The worker said that it is done, and Batch has not said so yet."""
+    started_at = stored.status.history[0][1]
+    if batch is not None and batch.started_at and len(batch.attempts) == stored.attempt - 1:
+        started_at = min(started_at, batch.started_at)
+    stopped_at = max(stored.heartbeat_at, status.history[-1][1]) + END_S
+    return Attempt(started_at=started_at, stopped_at=stopped_at)
+
+
+def _status_of(known: Known, now: float) -> JobStatus:
     stored, batch = known.stored, known.batch
     if stored is not None and stored.status.state.done:
         return _ordered(known, stored.status)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -155,7 +156,7 @@ class Submission:
             BackendUnavailable: nothing was started.
             BackendFailed: it may have been started; calling again is safe.
         """
-        request = submit_job(spec, self._aws)
+        request = submit_job(spec, self._aws, time.time())
         objects = self._objects.of(spec.id)
         await self._objects.write(partial(self._prepare, objects, spec))
         if await self._objects.read(objects.cancel_asked):

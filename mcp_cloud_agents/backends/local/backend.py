@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -13,8 +14,14 @@ import anyio.to_thread
 
 from mcp_cloud_agents.backends.local.follow import follow
 from mcp_cloud_agents.backends.local.spawn import spawn
-from mcp_cloud_agents.domain.errors import UnknownArtifact, UnknownJob, too_weak
+from mcp_cloud_agents.domain.errors import (
+    SecretUnusable,
+    UnknownArtifact,
+    UnknownJob,
+    too_weak,
+)
 from mcp_cloud_agents.domain.fix import key_variables
+from mcp_cloud_agents.domain.handed import Handed
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.ports.backend import Bytes
 from mcp_cloud_agents.storage.job_folder import JobFolder
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import JobSpec
     from mcp_cloud_agents.domain.result import JobResult
     from mcp_cloud_agents.domain.sandbox import Probe
+    from mcp_cloud_agents.domain.secret import SecretGrant
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.ports.backend import Watch
     from mcp_cloud_agents.storage.job_folder import HostPlan
@@ -35,10 +43,20 @@ T = TypeVar("T")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _THREADS = 8
+_SECRETS_WITHIN_S = 20.0
 
 
 def _none(_: Sequence[str]) -> Mapping[str, str]:
     return {}
+
+
+def _no_secrets(grants: Sequence[SecretGrant]) -> dict[str, str]:
+    if not grants:
+        return {}
+    raise SecretUnusable(
+        f"Nobody here can look up {grants[0].source} for {grants[0].name}.",
+        hint="Start the job by the MCP server or the command line.",
+    )
 
 
 class LocalBackend:
@@ -50,6 +68,8 @@ class LocalBackend:
         probe: looks which sandbox works here (blocks; called in a thread).
         spare: takes jobs faster than a supervisor starts; None: each is started when it is needed.
         variables: values of the person's environment by name: keys that a job's models name.
+        secrets: the values of a job's grants by name, looked up anew for each job; blocks, and
+            raises SecretUnusable.
     """
 
     name = "local"
@@ -61,13 +81,16 @@ class LocalBackend:
         probe: Callable[[], Probe],
         spare: Spare | None = None,
         variables: Callable[[Sequence[str]], Mapping[str, str]] = _none,
+        secrets: Callable[[Sequence[SecretGrant]], dict[str, str]] = _no_secrets,
     ) -> None:
         self._jobs = jobs
         self._host = host
         self._probe = probe
         self._spare = spare
         self._variables = variables
+        self._secrets = secrets
         self._threads = anyio.CapacityLimiter(_THREADS)
+        self._looking_up = anyio.CapacityLimiter(4)
         self._spawning = anyio.CapacityLimiter(1)  # two at once slow every other call down
 
     async def probe(self) -> Probe:
@@ -81,16 +104,37 @@ class LocalBackend:
         probe = await self.probe()
         if not probe.works or not probe.level.satisfies(spec.isolation):
             raise too_weak(spec.isolation, probe.problem, probe.remedy)
-        await anyio.to_thread.run_sync(self._start, spec, limiter=self._spawning)
+        if await self._in_thread(lambda: self._has_begun(spec.id)):
+            return
+        start = partial(self._start, spec, await self._values(spec))
+        await anyio.to_thread.run_sync(start, limiter=self._spawning)
 
-    def _start(self, spec: JobSpec) -> None:
+    def _has_begun(self, job_id: JobId) -> bool:
+        return os.path.exists(JobFolder(os.path.join(self._jobs, job_id)).file("state.json"))
+
+    async def _values(self, spec: JobSpec) -> Handed:
+        """What the job's supervisor is handed; a place that does not answer is not waited for."""
+        keys = dict(self._variables(key_variables(spec.fix)))
+        if not spec.secrets:
+            return Handed(keys=keys)
+        with anyio.move_on_after(_SECRETS_WITHIN_S):
+            secrets = await anyio.to_thread.run_sync(
+                self._secrets, spec.secrets, limiter=self._looking_up, abandon_on_cancel=True
+            )
+            return Handed(keys=keys, secrets=secrets)
+        names = ", ".join(f"{grant.name} ({grant.source})" for grant in spec.secrets)
+        raise SecretUnusable(
+            f"The values of {names} did not come within {_SECRETS_WITHIN_S:.0f} s.",
+            hint="Look at the network and at your credentials for AWS; then submit again.",
+        )
+
+    def _start(self, spec: JobSpec, values: Handed) -> None:
         shared = self._host.owner is not None
         folder = JobFolder.create(self._jobs, spec, self._host, shared=shared)
-        if os.path.exists(folder.file("state.json")):
+        if self._has_begun(spec.id):
             return
-        keys = self._variables(key_variables(spec.fix))
-        if self._spare is None or not self._spare.take(folder, keys):
-            spawn(folder, keys)
+        if self._spare is None or not self._spare.take(folder, values):
+            spawn(folder, values)
 
     async def spec(self, job_id: JobId) -> JobSpec:
         """See the port."""

@@ -23,8 +23,7 @@ from mcp_cloud_agents.backends.local.hand_over import handed_over
 from mcp_cloud_agents.backends.local.spawn import READY, answered, detach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from mcp_cloud_agents.domain.handed import Handed
     from mcp_cloud_agents.storage.job_folder import JobFolder
 
 _log = logging.getLogger(__name__)
@@ -58,16 +57,16 @@ class Spare:
                 except (OSError, subprocess.SubprocessError):
                     _log.exception("spare_not_started")
 
-    def take(self, folder: JobFolder, keys: Mapping[str, str]) -> bool:
+    def take(self, folder: JobFolder, values: Handed) -> bool:
         """Hand the job over; whether its first state is on the disk.
 
         Args:
             folder: the job's.
-            keys: variables of the person's environment that hold keys of the job's models. They
-                are read by the job's supervisor, never by the spare.
+            values: keys of the job's models and its secrets. They are read by the job's
+                supervisor, never by the spare.
 
         Raises:
-            ModelUnusable: the keys are too long to be handed over.
+            ModelUnusable, SecretUnusable: they are too long to be handed over.
 
         False leaves nothing undecided: a spare that wakes up too late finds that the job is held
         by another supervisor, or has run.
@@ -79,7 +78,7 @@ class Spare:
         reading, writing = os.pipe()
         try:
             try:
-                with handed_over(keys) as handed:
+                with handed_over(values) as handed:
                     fds = [writing, *handed]
                     socket.send_fds(door, [os.fsencode(folder.path)], fds, socket.MSG_DONTWAIT)
             finally:

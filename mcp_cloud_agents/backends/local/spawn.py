@@ -13,32 +13,33 @@ from mcp_cloud_agents.domain.errors import BackendFailed
 from mcp_cloud_agents.storage.files import read_whole, storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from mcp_cloud_agents.domain.handed import Handed
     from mcp_cloud_agents.storage.job_folder import JobFolder
 
 READY = b"k"
 _DEADLINE_S = 30.0
 
 
-def spawn(folder: JobFolder, keys: Mapping[str, str]) -> None:
+def spawn(folder: JobFolder, values: Handed) -> None:
     """Start the supervisor and wait until its first state is on the disk.
 
     Nothing happens when another supervisor has the job, or it ran before.
 
     Args:
         folder: the job's.
-        keys: variables of the person's environment that hold keys of the job's models.
+        values: keys of the job's models, and its secrets.
 
     Raises:
         BackendFailed: it did not start; calling again is safe.
-        ModelUnusable: the keys are too long to be handed over.
+        ModelUnusable, SecretUnusable: they are too long to be handed over.
         NoSpace: the disk is full.
     """
     reading, writing = os.pipe()
     try:
         try:
-            with handed_over(keys) as handed:
+            with handed_over(values) as handed:
                 _first_stage(folder, writing, handed)
         finally:
             os.close(writing)

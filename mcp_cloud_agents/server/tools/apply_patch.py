@@ -6,6 +6,7 @@ import shlex
 from typing import Annotated, Literal
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 from pydantic import Field
 
@@ -15,7 +16,7 @@ from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.domain.rendering import change_text, counted
 from mcp_cloud_agents.server.answers import ApplyAnswer, ChangedPathView
 from mcp_cloud_agents.server.arguments import JobIdArgument
-from mcp_cloud_agents.server.calls import result_of, tool_errors
+from mcp_cloud_agents.server.calls import actor_of, result_of, tool_errors
 from mcp_cloud_agents.server.effects import CHANGES_FILES
 from mcp_cloud_agents.server.front import Front
 from mcp_cloud_agents.server.room import cut, within
@@ -43,6 +44,7 @@ def add(server: MCPServer[None], front: Front) -> None:
     )
     @tool_errors
     async def apply_patch(
+        ctx: Context,
         job_id: JobIdArgument,
         mode: Annotated[
             Mode, Field(description="check, branch or worktree; default check.")
@@ -71,6 +73,7 @@ def add(server: MCPServer[None], front: Front) -> None:
             workspace=workspace or front.workspace,
             way=Way(mode=ApplyMode(mode), branch=branch or ""),
             elsewhere=other_worktree,
+            actor=actor_of(ctx),
         )
         return result_of(answer_of(await (await front.runner()).apply(order)))
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.server.answers import JobAnswer
 from mcp_cloud_agents.server.arguments import JobIdArgument
-from mcp_cloud_agents.server.calls import tool_errors
+from mcp_cloud_agents.server.calls import actor_of, tool_errors
 from mcp_cloud_agents.server.effects import ENDS_A_JOB
 from mcp_cloud_agents.server.follow_up import answer_of
 from mcp_cloud_agents.server.front import Front
@@ -31,5 +32,8 @@ def add(server: MCPServer[None], front: Front) -> None:
         annotations=ENDS_A_JOB,
     )
     @tool_errors
-    async def cancel_job(job_id: JobIdArgument) -> Annotated[CallToolResult, JobAnswer]:
-        return answer_of(await (await front.runner()).cancel(JobId(job_id)))
+    async def cancel_job(
+        ctx: Context, job_id: JobIdArgument
+    ) -> Annotated[CallToolResult, JobAnswer]:
+        runner = await front.runner()
+        return answer_of(await runner.cancel(JobId(job_id), actor_of(ctx)))

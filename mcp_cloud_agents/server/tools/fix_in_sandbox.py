@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import Field
 
 from mcp_cloud_agents.delegation.place import AUTO
@@ -38,7 +38,8 @@ the target twice (it must fail), makes a change, then judges it in a fresh sandb
 never by exit codes: the failing tests must pass, nothing that passed may fail; changed tests, CI \
 and lock files are put back. Labels: verified, likely, unverified; fix.evidence.why says what is \
 missing. engine "command" runs command (a formatter, a linter's --fix, a codemod) and needs no \
-model; engine "model" is the built-in loop, and needs a model in the person's settings. Then call \
+model; engine "model" is the built-in loop, and needs a model in the person's settings. State \
+awaiting_approval: a person has to agree first; next says how. Then call \
 apply_patch(job_id, mode="check")."""
 
 _Goal = Annotated[
@@ -106,7 +107,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         backend: Backend = AUTO,
         fresh: Fresh = False,
         idempotency_key: IdempotencyKey = None,
-    ) -> Annotated[CallToolResult, JobAnswer]:
+    ) -> Annotated[CallToolResult, JobAnswer] | InputRequiredResult:
         wish = Wish(
             kind=Kind.FIX,
             command=test_command,

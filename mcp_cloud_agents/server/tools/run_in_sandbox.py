@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import Field
 
 from mcp_cloud_agents.delegation.place import AUTO
@@ -34,7 +34,8 @@ Sends exactly this git worktree (dirty and untracked files included). Answers at
 (cost: 0 USD locally); then call wait_job(job_id, timeout_s=50) until done is true. The answer has \
 exit_code, log, and patch when the command changed files; the checkout itself stays as it is. \
 Dependencies are installed first (with network, cached); the command runs without network. \
-A non-zero exit code is a result, not an error, but for 126 and 127: no such program."""
+A non-zero exit code is a result, not an error, but for 126 and 127: no such program. \
+State awaiting_approval: a person has to agree first; next says how."""
 
 
 def add(server: MCPServer[None], front: Front) -> None:
@@ -56,7 +57,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         backend: Backend = AUTO,
         fresh: Fresh = False,
         idempotency_key: IdempotencyKey = None,
-    ) -> Annotated[CallToolResult, JobAnswer]:
+    ) -> Annotated[CallToolResult, JobAnswer] | InputRequiredResult:
         wish = Wish(kind=Kind.COMMAND, command=command, timeout_s=seconds_of(timeout_minutes))
         given = Given(
             workspace=workspace, backend=backend, key=idempotency_key, fresh=fresh, wait_s=wait_s

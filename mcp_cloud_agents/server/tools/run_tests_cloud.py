@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import Field
 
 from mcp_cloud_agents.delegation.place import AUTO
@@ -35,7 +35,8 @@ wait_job(job_id, timeout_s=50) until done is true. The answer has verdict (passe
 incomplete, none), tests (counts, each failing test with file, line, reason), patch (what the run \
 changed), log, artifacts such as junit.xml. Failing tests are a verdict, not an error. \
 The first run installs the dependencies (with network, cached afterwards); the tests run without \
-network. Works with pytest, unittest, jest, vitest, go test, cargo test."""
+network. Works with pytest, unittest, jest, vitest, go test, cargo test. State awaiting_approval: \
+a person has to agree first; next says how."""
 
 
 def add(server: MCPServer[None], front: Front) -> None:
@@ -70,7 +71,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         backend: Backend = AUTO,
         fresh: Fresh = False,
         idempotency_key: IdempotencyKey = None,
-    ) -> Annotated[CallToolResult, JobAnswer]:
+    ) -> Annotated[CallToolResult, JobAnswer] | InputRequiredResult:
         wish = Wish(
             kind=Kind.TESTS,
             command=command,

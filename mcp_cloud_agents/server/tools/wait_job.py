@@ -20,9 +20,10 @@ from mcp_cloud_agents.server.front import Front
 _DESCRIPTION = """\
 Wait for a submitted job (cloud subagent) to end and get its result: verdict, failing tests, \
 patch, log tail, artifacts. Blocks at most timeout_s seconds (0 to 50, default 25) and returns as \
-soon as the job is done; if done is false, call it again. After about 10 calls without an end, \
-tell the user and go on with other work: the job continues by itself, also when this call is \
-cancelled. Free of cost."""
+soon as the job is done; if done is false, call it again. A job in state awaiting_approval is \
+waited for 10 s only: a person has to agree in a terminal, and no tool can. After \
+about 10 calls without an end, tell the user and go on with other work: the job continues by \
+itself, also when this call is cancelled. Free of cost."""
 
 
 def add(server: MCPServer[None], front: Front) -> None:

@@ -18,8 +18,9 @@ from mcp_cloud_agents.worker.aws.cancel_watch import CancelWatch, Terminated
 from mcp_cloud_agents.worker.aws.desk import NotFinished, ObjectsDesk, Reclaimed
 from mcp_cloud_agents.worker.aws.patience import patiently
 from mcp_cloud_agents.worker.aws.scratch import Scratch
+from mcp_cloud_agents.worker.endings import past_deadline
 from mcp_cloud_agents.worker.fix.keys import taken_from
-from mcp_cloud_agents.worker.job import Job
+from mcp_cloud_agents.worker.job import Job, hops_of
 from mcp_cloud_agents.worker.shared_environments import SharedEnvironments
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class _Attempt:
         self._watch = watch
         self._scratch = scratch
         self._handed = handed
+        self._hops = hops_of(spec)
         self._shared = SharedEnvironments(store, scratch.path("packs"))
 
     def run(self, sandboxes: Sequence[Sandbox]) -> int:
@@ -153,6 +155,9 @@ class _Attempt:
 
     def _work(self, sandboxes: Sequence[Sandbox]) -> None:
         job = self._job(self._scratch.places())
+        if job.over():
+            job.give_up(past_deadline("before a machine could start it"))
+            return
         try:
             sandbox, probe = choose(self._spec.isolation, sandboxes)
             self._fetch()
@@ -171,7 +176,7 @@ class _Attempt:
             job.end(JobState.FAILED, _internal(exc))
 
     def _job(self, places: Places) -> Job:
-        return Job(self._spec, places, self._desk, self._shared, self._handed)
+        return Job(self._spec, places, self._desk, self._shared, self._handed, self._hops)
 
     def _fetch(self) -> None:
         snapshot = self._spec.snapshot

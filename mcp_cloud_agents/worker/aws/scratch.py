@@ -70,6 +70,7 @@ class Scratch:
             uv=uv_program(self.path("uv"), job_uid=self._owner),
             owner=self._owner,
             tree=tree,
+            breakers=self.path("breakers"),
         )
 
     def show(self, folder: str) -> None:

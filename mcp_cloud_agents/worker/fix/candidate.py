@@ -18,12 +18,12 @@ import msgspec
 
 from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed
 from mcp_cloud_agents.domain.fix import Engine, StopReason
+from mcp_cloud_agents.governance.redaction import Redactor
 from mcp_cloud_agents.sandbox.choose import choose, drivers_of
 from mcp_cloud_agents.storage.files import write_all, write_durably
 from mcp_cloud_agents.worker.fix.engine import CandidateStopped, Ended, Workbench
 from mcp_cloud_agents.worker.fix.lab import Lab
 from mcp_cloud_agents.worker.fix.order import ENDED, SPENT, TRANSCRIPT, WRITTEN, CandidateOrder
-from mcp_cloud_agents.worker.fix.redaction import Redactor
 from mcp_cloud_agents.worker.fix.transcript import TranscriptFile
 from mcp_cloud_agents.worker.fix.workbench import Hands
 
@@ -127,6 +127,7 @@ def _make(order: CandidateOrder, stage: Stage) -> Ended:
 def _write_tests(order: CandidateOrder) -> Ended:
     """Have tests written, by a model that sees the unchanged tree."""
     from mcp_cloud_agents.worker.fix.meter import Meter
+    from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
     from mcp_cloud_agents.worker.fix.written_tests import Wanted, Writer
 
     folder, fix = order.places.job, order.spec.fix
@@ -138,6 +139,7 @@ def _write_tests(order: CandidateOrder) -> Ended:
         meter=Meter(order.budget, os.path.join(folder, SPENT)),
         budget=order.budget,
         transcript=TranscriptFile(os.path.join(folder, TRANSCRIPT), Redactor(order.keys.values())),
+        breakers=ModelBreakers(order.places.breakers),
     )
     wanted = Wanted(
         goal=fix.goal,
@@ -148,7 +150,7 @@ def _write_tests(order: CandidateOrder) -> Ended:
     )
     written = writer.write(wanted)
     write_durably(os.path.join(folder, WRITTEN), msgspec.json.encode(written))
-    return Ended(reason=StopReason.SUBMITTED, message=written.problem)
+    return Ended(reason=StopReason.SUBMITTED, message=written.problem, notes=writer.breakers.notes)
 
 
 def _engine(order: CandidateOrder) -> EngineRun:
@@ -158,15 +160,18 @@ def _engine(order: CandidateOrder) -> EngineRun:
 
         return CommandEngine()
     from mcp_cloud_agents.worker.fix.meter import Meter
+    from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 
     meter = Meter(order.budget, os.path.join(order.places.job, SPENT))
+    breakers = ModelBreakers(order.places.breakers)
     if order.engine is Engine.MODEL:
         from mcp_cloud_agents.worker.fix.engines.model import ModelEngine
 
-        return ModelEngine(keys=order.keys.__getitem__, meter=meter)
+        return ModelEngine(keys=order.keys.__getitem__, meter=meter, breakers=breakers)
     from mcp_cloud_agents.worker.fix.engines.agent_program import AgentEngine, agent_of
 
-    return AgentEngine(agent=agent_of(order.engine), keys=order.keys, meter=meter)
+    agent = agent_of(order.engine)
+    return AgentEngine(agent=agent, keys=order.keys, meter=meter, breakers=breakers)
 
 
 def _reason(engine: Engine) -> StopReason:

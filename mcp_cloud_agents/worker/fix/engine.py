@@ -112,6 +112,8 @@ class Ended:
     message: str = ""
     """One line, rendered."""
     model: str = ""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the job besides, a sentence each."""
 
 
 class EngineRun(Protocol):

@@ -34,13 +34,16 @@ class FixJob:
     places: Places
     desk: Desk
 
-    def work(self, sandbox: Sandbox, env: str | None, keys: Mapping[str, str]) -> Worked:
-        """Do the fix, within the job's time.
+    def work(
+        self, sandbox: Sandbox, env: str | None, keys: Mapping[str, str], within_s: float
+    ) -> Worked:
+        """Do the fix.
 
         Args:
             sandbox: that the job runs in.
             env: host folder of the environment; None: there is none.
             keys: the models' keys by their references.
+            within_s: for all of it, candidates and judging.
 
         Raises:
             ModelUnusable: the engine's library is not installed; nothing was run.
@@ -54,7 +57,7 @@ class FixJob:
             places=replace(self.places, job=self.places.path("fix")),
             env=env,
             desk=self.desk,
-            deadline=time.monotonic() + self.spec.limits.timeout_s,
+            deadline=time.monotonic() + within_s,
         )
         return Work(lab, self.order, keys, self.places.path("workspace")).do()
 

@@ -10,32 +10,31 @@ A message names the reference, never the value.
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mcp_cloud_agents.domain.errors import ModelUnusable
 from mcp_cloud_agents.domain.fix import FixOrder, key_variables
+from mcp_cloud_agents.domain.handed import Handed
+from mcp_cloud_agents.storage.private_file import NotPrivate, read_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
-_HANDED_BYTES = 65_536
 _KEY_CHARACTERS = 16_384
-_PRIVATE = 0o077
 
 
-def read_handed(fd: int | None) -> dict[str, str]:
-    """Take the variables that were handed over, and close the descriptor; None: there are none.
+def read_handed(fd: int | None) -> Handed:
+    """Take the values that were handed over, and close the descriptor; None: there are none.
 
     Raises:
         msgspec.DecodeError: it is nothing that `hand_over` writes.
     """
     if fd is None:
-        return {}
+        return Handed()
     with os.fdopen(fd, "rb") as pipe:
-        return msgspec.json.decode(pipe.read(_HANDED_BYTES), type=dict[str, str])
+        return msgspec.json.decode(pipe.read(), type=Handed)
 
 
 def taken_from(environ: MutableMapping[str, str], order: FixOrder | None) -> dict[str, str]:
@@ -65,7 +64,7 @@ def key_of(reference: str, handed: Mapping[str, str]) -> str:
         case "env":
             return _checked(_of_environment(rest, handed), reference)
         case "file":
-            return _checked(_first_line(os.path.expanduser(rest), reference), reference)
+            return _checked(_first_line(rest, reference), reference)
         case _:
             raise ModelUnusable(
                 "A model's key is named by something that is no reference.",
@@ -87,23 +86,10 @@ def _of_environment(name: str, handed: Mapping[str, str]) -> str:
 
 
 def _first_line(path: str, reference: str) -> str:
-    if not os.path.isabs(path):
-        raise _refused(reference, "the path is not absolute", "Write the whole path.")
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as exc:
-        raise _refused(reference, f"{exc.strerror}", "Make the file, readable for you.") from exc
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(reference, "it is no regular file", "Name a file that holds the key.")
-        if status.st_uid not in (0, os.geteuid()):
-            raise _refused(reference, "it belongs to somebody else", "Make a file of your own.")
-        if status.st_mode & _PRIVATE:
-            raise _refused(reference, "other users can open it", f"Run: chmod 600 {path}")
-        content = os.read(fd, 2 * _KEY_CHARACTERS)
-    finally:
-        os.close(fd)
+        content = read_private(path, limit=2 * _KEY_CHARACTERS)
+    except NotPrivate as exc:
+        raise _refused(reference, exc.why, exc.hint) from exc
     return content.partition(b"\n")[0].decode("utf-8", "replace")
 
 

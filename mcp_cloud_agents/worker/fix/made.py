@@ -31,6 +31,8 @@ class Made:
     report: CandidateReport
     collected: Collected
     verification: Verification | None = None
+    notes: tuple[str, ...] = ()
+    """Of its engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,11 @@ def made_of(candidate: Candidate, collected: Collected, verification: Verificati
         evidence=verification.evidence if verification is not None else None,
     )
     return Made(
-        folder=candidate.folder, report=report, collected=collected, verification=verification
+        folder=candidate.folder,
+        report=report,
+        collected=collected,
+        verification=verification,
+        notes=ended.notes,
     )
 
 

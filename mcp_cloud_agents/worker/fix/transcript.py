@@ -25,7 +25,7 @@ from mcp_cloud_agents.storage.files import storage_errors, write_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mcp_cloud_agents.worker.fix.redaction import Redactor
+    from mcp_cloud_agents.governance.redaction import Redactor
 
 MAX_TEXT_CHARS = 20_000
 """Of one string; the first and the last half are kept."""

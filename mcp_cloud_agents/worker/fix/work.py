@@ -56,7 +56,7 @@ from mcp_cloud_agents.worker.fix.reproduce import (
 from mcp_cloud_agents.worker.fix.verify import Verification, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mcp_cloud_agents.domain.result import Progress
     from mcp_cloud_agents.worker.fix.lab import Attendant
@@ -85,6 +85,8 @@ class Work:
         self._made: list[Made] = []
         self._spent = Spent()
         """By others than candidates."""
+        self._notes: tuple[str, ...] = ()
+        """Of the same."""
         self._reproduction = Reproduction()
         self._first: Fresh | None = None
         self._early: tuple[FixOutcome, str] | None = None
@@ -150,6 +152,7 @@ class Work:
             self._candidates.wait()
         self._candidates.take_ended()
         self._spent += writer.spent()
+        self._notes += writer.ended().notes
         content = _content_of(writer)
         outcomes = run_written(lab, base.target, path, content) if content else {}
         lab.desk.say(
@@ -308,7 +311,7 @@ class Work:
             exit_code=run.exit_code if run is not None else None,
             peak_memory_mib=run.peak_memory_mib if run is not None else 0,
             stopped=self._stopped or late,
-            notes=tuple(note for one in worked.made for note in one.collected.notes),
+            notes=tuple(dict.fromkeys((*self._notes, *_notes_of(worked.made)))),
         )
 
 
@@ -332,6 +335,12 @@ _UNJUDGED = {
     StopReason.CANCELLED: "The job was cancelled before it was judged.",
     StopReason.WALL_CLOCK: "The job's time was up before it was judged.",
 }
+
+
+def _notes_of(made: Sequence[Made]) -> Iterator[str]:
+    for one in made:
+        yield from one.collected.notes
+        yield from one.notes
 
 
 def _content_of(writer: Candidate) -> str:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from mcp_cloud_agents.domain.fix import Budget, ModelRoute
 from mcp_cloud_agents.domain.result import TestReport
+from mcp_cloud_agents.governance.redaction import Redactor
 from mcp_cloud_agents.worker.fix.engine import Transcript
 from mcp_cloud_agents.worker.fix.engines.model import require_extra, resolved
 from mcp_cloud_agents.worker.fix.meter import Meter
-from mcp_cloud_agents.worker.fix.redaction import Redactor
+from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 
 MAX_CHARS = 60_000
 """Of a written file."""
@@ -61,6 +62,7 @@ class Writer:
         meter: counts it against the budget.
         budget: of this call.
         transcript: records it.
+        breakers: of the models.
     """
 
     routes: Sequence[ModelRoute]
@@ -68,6 +70,7 @@ class Writer:
     meter: Meter
     budget: Budget
     transcript: Transcript
+    breakers: ModelBreakers = field(default_factory=ModelBreakers)
 
     def write(self, wanted: Wanted) -> WrittenFile:
         """Have the tests written; a limit or a failing model gives no file, and says why.
@@ -86,6 +89,7 @@ class Writer:
             transcript=self.transcript,
             output_tokens=self.budget.output_tokens,
             reach=reach_by_keys(keys),
+            breakers=self.breakers,
         )
         redactor = Redactor(keys.values())
         return have_written(wanted, self.routes, terms, redactor, wall_s=self.budget.wall_s)

@@ -50,51 +50,54 @@ def test_an_empty_file_declares_nothing() -> None:
     [
         (
             "[limits]\nnetwork = true",
-            ".cloud-agents/config.toml, line 2: unknown key 'limits.network'.",
+            ".cloud-agents/config.toml, line 2, column 1: unknown key 'limits.network'.",
             "Allowed here: timeout_minutes, memory_mib, processes, disk_mib.",
         ),
         (
             "secrets = 1",
-            ".cloud-agents/config.toml, line 1: unknown key 'secrets'.",
+            ".cloud-agents/config.toml, line 1, column 1: unknown key 'secrets'.",
             "Allowed here: setup, tests, limits.",
         ),
         (
             "[setup]\n\ncommands = 'make'",
-            ".cloud-agents/config.toml, line 3: wrong value for 'setup.commands': "
+            ".cloud-agents/config.toml, line 3, column 12: wrong value for 'setup.commands': "
             "Expected `array`, got `str`.",
             "Correct the value, or remove the key to get the default.",
         ),
         (
             "[limits]\nmemory_mib = 1",
-            ".cloud-agents/config.toml, line 2: wrong value for 'limits.memory_mib': "
+            ".cloud-agents/config.toml, line 2, column 14: wrong value for 'limits.memory_mib': "
             "Expected `int` >= 64.",
             "Correct the value, or remove the key to get the default.",
         ),
         (
             "limits.timeout_minutes = nan",
-            ".cloud-agents/config.toml: not valid TOML: nan is no number that can be used here.",
+            ".cloud-agents/config.toml, line 1, column 26: not valid TOML: "
+            "nan is no number that can be used here.",
             "Correct the syntax.",
         ),
         (
             "[tests]\nrunner = 'nose'",
-            ".cloud-agents/config.toml, line 2: unknown test runner 'nose'.",
+            ".cloud-agents/config.toml, line 2, column 10: unknown test runner 'nose'.",
             "Allowed for 'tests.runner': jest, pytest.",
         ),
         (
             "[setup]\ninputs = ['../other']",
-            ".cloud-agents/config.toml, line 2: '../other' is no path inside the repository.",
+            ".cloud-agents/config.toml, line 2, column 11: '../other' is no path inside the "
+            "repository.",
             "Allowed for 'setup.inputs': paths relative to the top of the tree, without '..'; "
             "'*' matches anything.",
         ),
         (
             "[setup",
-            ".cloud-agents/config.toml: not valid TOML: "
-            "Expected ']' at the end of a table declaration (at end of document).",
+            ".cloud-agents/config.toml, line 1, column 7: not valid TOML: "
+            "Expected ']' at the end of a table declaration.",
             "Correct the syntax.",
         ),
         (
             "a = " + "[" * 20_000,
-            ".cloud-agents/config.toml: not valid TOML: tables are nested too deeply.",
+            ".cloud-agents/config.toml, line 1, column 20004: not valid TOML: "
+            "tables are nested too deeply.",
             "Correct the syntax.",
         ),
     ],

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mcp_cloud_agents.domain.errors import ModelUnusable
@@ -21,11 +21,13 @@ from mcp_cloud_agents.worker.fix.engines.claude_code import ClaudeCode
 from mcp_cloud_agents.worker.fix.engines.codex import Codex
 from mcp_cloud_agents.worker.fix.gateway import forwarder
 from mcp_cloud_agents.worker.fix.gateway.forwarding import Forwarding
+from mcp_cloud_agents.worker.fix.gateway.guarded_upstream import GuardedUpstream
 from mcp_cloud_agents.worker.fix.gateway.server import Gateway
 from mcp_cloud_agents.worker.fix.gateway.untyped import is_object
 from mcp_cloud_agents.worker.fix.gateway.upstream import Upstream
 from mcp_cloud_agents.worker.fix.loop.prompt import task
 from mcp_cloud_agents.worker.fix.meter import Meter
+from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 from mcp_cloud_agents.worker.fix.prices import check_known
 
 if TYPE_CHECKING:
@@ -80,11 +82,13 @@ class AgentEngine:
         agent: which one.
         keys: of the models, by reference.
         meter: of the candidate.
+        breakers: of its models.
     """
 
     agent: Agent
     keys: Mapping[str, str]
     meter: Meter
+    breakers: ModelBreakers = field(default_factory=ModelBreakers)
 
     def __call__(self, bench: Workbench) -> Ended:
         """Run the agent to its end.
@@ -97,7 +101,7 @@ class AgentEngine:
         routes = self._routes(bench)
         forwarding = Forwarding(
             routes=routes,
-            upstream=Upstream(self.keys),
+            upstream=GuardedUpstream(Upstream(self.keys), self.breakers),
             meter=self.meter,
             most_output=bench.budget.output_tokens,
         )
@@ -115,7 +119,8 @@ class AgentEngine:
             total_usd_micros=spent.usd_micros,
             requests=spent.requests,
         )
-        return self._ended(done, forwarding, last or render(said))
+        ended = self._ended(done, forwarding, last or render(said))
+        return replace(ended, notes=self.breakers.notes)
 
     def _routes(self, bench: Workbench) -> tuple[ModelRoute, ...]:
         wanted = self.agent.provider

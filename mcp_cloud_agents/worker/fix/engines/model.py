@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import ModelUnusable
-from mcp_cloud_agents.worker.fix.redaction import Redactor
+from mcp_cloud_agents.governance.redaction import Redactor
+from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,11 +28,19 @@ class ModelEngine:
     Args:
         keys: gives the key of a reference, as `ModelRoute.key` has it.
         meter: of this candidate.
+        breakers: of its models; None: it has some of its own.
     """
 
-    def __init__(self, *, keys: Callable[[str], str], meter: Meter) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Callable[[str], str],
+        meter: Meter,
+        breakers: ModelBreakers | None = None,
+    ) -> None:
         self._keys = keys
         self._meter = meter
+        self._breakers = breakers or ModelBreakers()
 
     def __call__(self, bench: Workbench) -> Ended:
         """See `EngineRun`.
@@ -51,6 +60,7 @@ class ModelEngine:
             transcript=bench.transcript,
             output_tokens=bench.budget.output_tokens,
             reach=reach_by_keys(keys),
+            breakers=self._breakers,
         )
         return fix(bench, terms, Redactor(keys.values()))
 

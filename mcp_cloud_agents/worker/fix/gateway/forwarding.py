@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.errors import NoSpace
 from mcp_cloud_agents.domain.fix import ModelRoute, Provider, Spent
-from mcp_cloud_agents.worker.fix.gateway.refusal import Refusal
-from mcp_cloud_agents.worker.fix.gateway.upstream import Answer, Unreachable, Upstream
+from mcp_cloud_agents.worker.fix.gateway.refusal import Refusal, overloaded
+from mcp_cloud_agents.worker.fix.gateway.upstream import Answer, Overloaded, Unreachable
 from mcp_cloud_agents.worker.fix.gateway.usage import UsageReader
 from mcp_cloud_agents.worker.fix.gateway.wire import Asked, asked
 from mcp_cloud_agents.worker.fix.gateway.worst_case import InputBound
@@ -18,10 +18,25 @@ from mcp_cloud_agents.worker.fix.prices import Used, actual_micros, worst_micros
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
 _PASSING = frozenset({402, 408, 409, 429, 500, 502, 503, 504, 529})
 """Errors that another route may not have."""
 _OK, _ELSEWHERE, _ERRORS = 200, 300, 400
+
+
+class Way(Protocol):
+    """The way to providers; `upstream.Upstream` is one."""
+
+    def sent(
+        self, route: ModelRoute, body: bytes, betas: str
+    ) -> AbstractContextManager[Answer, bool | None]:
+        """See `Upstream`."""
+        ...
+
+    def close(self) -> None:
+        """See `Upstream`."""
+        ...
 
 
 class Client(Protocol):
@@ -46,7 +61,7 @@ class Forwarding:
 
     routes: tuple[ModelRoute, ...]
     """The first one is asked, the next of the same format when it fails."""
-    upstream: Upstream
+    upstream: Way
     meter: Meter
     most_output: int
     """Tokens of one answer."""
@@ -93,9 +108,11 @@ class Forwarding:
         except Unreachable as exc:
             spent = spent if exc.sent else Spent()
             self.failed = f"{route.model}: {exc}"
-            if last:
-                raise Refusal(502, f"The model cannot be reached: {exc}.") from exc
-            return False
+            if not last:
+                return False
+            if isinstance(exc, Overloaded):
+                raise overloaded(route.provider, f"{route.model}: {exc}.") from exc
+            raise Refusal(502, f"The model cannot be reached: {exc}.") from exc
         finally:
             self.meter.settle(held, spent)
         if whole:  # only now: the client's next request finds this one settled

@@ -15,8 +15,16 @@ _ANTHROPIC = {
     413: "request_too_large",
     502: "api_error",
     504: "timeout_error",
+    529: "overloaded_error",
 }
-_OPENAI = {401: "invalid_api_key", 402: "insufficient_quota", 403: "permission_denied"}
+_OPENAI = {
+    401: "invalid_api_key",
+    402: "insufficient_quota",
+    403: "permission_denied",
+    503: "server_is_overloaded",
+}
+_OPENAI_TYPES = {503: "service_unavailable_error"}
+"""Where it is not the code itself."""
 
 
 class Refusal(Exception):
@@ -40,7 +48,13 @@ def body_of(refusal: Refusal, provider: Provider | None) -> bytes:
         kind = _ANTHROPIC.get(status, "api_error")
         return _json({"type": "error", "error": {"type": kind, "message": message}})
     code = _OPENAI.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return _json({"error": {"type": code, "code": code, "param": None, "message": message}})
+    kind = _OPENAI_TYPES.get(status, code)
+    return _json({"error": {"type": kind, "code": code, "param": None, "message": message}})
+
+
+def overloaded(provider: Provider, message: str) -> Refusal:
+    """What this provider answers when it is overloaded; its clients know what to do then."""
+    return Refusal(529 if provider is Provider.ANTHROPIC else 503, message)
 
 
 def _json(value: object) -> bytes:

@@ -40,11 +40,20 @@ class Unreachable(Exception):
 
     Attributes:
         sent: whether the provider may have begun to work on it.
+        late: whether it was waited for until the time was up.
     """
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, late: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
+        self.late = late
+
+
+class Overloaded(Unreachable):
+    """It was not asked, as it failed too often just now."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=False)
 
 
 class Answer:
@@ -54,6 +63,8 @@ class Answer:
         self._response = response
         self._key = key
         self.status = response.status_code
+        self.broken = False
+        """Whether its body broke off."""
 
     def headers(self) -> dict[str, str]:
         """What of its headers the client gets: nothing that names an account."""
@@ -71,9 +82,11 @@ class Answer:
             for piece in self._response.iter_bytes():
                 size += len(piece)
                 if size > _ANSWER_BYTES or time.monotonic() > deadline:
+                    self.broken = True
                     raise Unreachable("the answer has no end", sent=True)
                 yield piece
         except httpx.HTTPError as exc:
+            self.broken = True
             raise Unreachable(_named(exc), sent=True) from exc
 
     def error(self) -> bytes:
@@ -137,7 +150,8 @@ class Upstream:
             raise Unreachable(_named(exc), sent=False) from exc
         except httpx.HTTPError as exc:
             connected = not isinstance(exc, httpx.ConnectTimeout | httpx.PoolTimeout)
-            raise Unreachable(_named(exc), sent=connected) from exc
+            late = isinstance(exc, httpx.TimeoutException)
+            raise Unreachable(_named(exc), sent=connected, late=late) from exc
         try:
             yield Answer(response, key)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic_ai.models import Model
@@ -16,6 +16,7 @@ from mcp_cloud_agents.worker.fix.loop.guarded import Guarded, passing
 from mcp_cloud_agents.worker.fix.loop.metered import Metered
 from mcp_cloud_agents.worker.fix.loop.patient import PAUSE_S, Patient
 from mcp_cloud_agents.worker.fix.meter import Meter
+from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 from mcp_cloud_agents.worker.fix.prices import check_known
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Terms:
     request_s: float = REQUEST_S
     pause_s: float = PAUSE_S
     """Before a second try, where the provider names no time."""
+    breakers: ModelBreakers = field(default_factory=ModelBreakers)
 
 
 def chain(routes: Sequence[ModelRoute], terms: Terms) -> Model:
@@ -66,4 +68,4 @@ def _one(route: ModelRoute, terms: Terms) -> Model:
         transcript=terms.transcript,
         output_tokens=terms.output_tokens,
     )
-    return Guarded(metered, timeout_s=terms.request_s)
+    return Guarded(metered, route, terms.breakers, timeout_s=terms.request_s)

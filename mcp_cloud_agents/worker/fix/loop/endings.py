@@ -22,7 +22,7 @@ from mcp_cloud_agents.worker.fix.loop.loops import Looping
 from mcp_cloud_agents.worker.fix.meter import BudgetExhausted
 
 if TYPE_CHECKING:
-    from mcp_cloud_agents.worker.fix.redaction import Redactor
+    from mcp_cloud_agents.governance.redaction import Redactor
 
 MAX_MESSAGE_CHARS = 500
 _DENIED = (

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from pydantic_ai.exceptions import (
     ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelHTTPError,
     ModelRequestRejectedError,
     ModelRequestTimeout,
+    ModelTimeoutError,
     UserError,
 )
 from pydantic_ai.models.wrapper import WrapperModel
 
-from mcp_cloud_agents.resilience.breaker import Breaker, BreakerPolicy
+from mcp_cloud_agents.resilience.breaker import told
+from mcp_cloud_agents.worker.fix.model_breakers import TIMEOUT_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,7 +29,8 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
     from pydantic_ai.settings import ModelSettings
 
-POLICY = BreakerPolicy(failures=2, first_pause_s=30.0)
+    from mcp_cloud_agents.domain.fix import ModelRoute
+    from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 
 
 def passing(error: BaseException) -> bool:
@@ -43,18 +49,23 @@ class Unstreamed(WrapperModel):
 
 
 class Guarded(Unstreamed):
-    """A model that answers in time or fails, and is not asked for a while after it failed twice.
+    """A model that answers in time or fails, and is not asked while its breaker is open.
 
     Args:
         wrapped: the model.
+        route: which one it is.
+        breakers: count for it.
         timeout_s: seconds for one request.
-        breaker: counts for this model.
     """
 
-    def __init__(self, wrapped: Model, *, timeout_s: float, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self, wrapped: Model, route: ModelRoute, breakers: ModelBreakers, *, timeout_s: float
+    ) -> None:
         super().__init__(wrapped)
+        self._route = route
+        self._breakers = breakers
+        self._breaker = breakers.of(route)
         self._timeout_s = timeout_s
-        self._breaker = breaker or Breaker(POLICY, time.monotonic)
 
     async def request(
         self,
@@ -63,21 +74,26 @@ class Guarded(Unstreamed):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Ask the model, or fail at once while its breaker is open."""
-        if (why := self._breaker.refusal()) is not None:
-            raise ModelAPIError(self.model_name, f"left alone for a while, it failed twice: {why}")
+        if (left := await told(partial(self._breakers.refusal, self._route))) is not None:
+            raise ModelAPIError(self.model_name, f"it was left alone: {left.told}")
         try:
             response = await self._in_time(messages, model_settings, model_request_parameters)
         except ModelAPIError as exc:
-            if passing(exc):
-                self._breaker.failed(str(exc)[:200])
-            else:
-                self._breaker.succeeded()
+            await told(partial(self._count, exc))
             raise
         except BaseException:
-            self._breaker.unknown()
+            await told(self._breaker.unknown)
             raise
-        self._breaker.succeeded()
+        await told(self._breaker.succeeded)
         return response
+
+    def _count(self, error: ModelAPIError) -> None:
+        """A request that was refused for what it asked is an answer all the same."""
+        if not passing(error) and not isinstance(error, ModelAuthenticationError):
+            self._breaker.succeeded()
+            return
+        late = isinstance(error, ModelTimeoutError | ModelRequestTimeout)
+        self._breaker.failed(_kind(error), weight=TIMEOUT_WEIGHT if late else 1)
 
     async def _in_time(
         self,
@@ -88,3 +104,16 @@ class Guarded(Unstreamed):
         with anyio.move_on_after(self._timeout_s):
             return await self.wrapped.request(messages, settings, parameters)
         raise ModelRequestTimeout(self.model_name, self._timeout_s)
+
+
+def _kind(error: ModelAPIError) -> str:
+    """What happened, without the provider's own words."""
+    match error:
+        case ModelHTTPError():
+            return f"HTTP {error.status_code}"
+        case ModelTimeoutError() | ModelRequestTimeout():
+            return "no answer in time"
+        case ModelConnectionError():
+            return "no connection"
+        case _:
+            return type(error).__name__

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
     from mcp_cloud_agents.domain.fix import ModelRoute
+    from mcp_cloud_agents.governance.redaction import Redactor
     from mcp_cloud_agents.worker.fix.engine import Workbench
     from mcp_cloud_agents.worker.fix.meter import Meter
-    from mcp_cloud_agents.worker.fix.redaction import Redactor
 
 _NO_LIMITS = UsageLimits(request_limit=None)
 """The meter has the limits, for all models and all tries together; the library's count turns."""
@@ -64,7 +64,8 @@ def fix(bench: Workbench, terms: Terms, redactor: Redactor) -> Ended:
             model=result.response.model_name or "",
         )
     bench.transcript.write("end", reason=end.reason.value, message=end.message)
-    return end if end.model else replace(end, model=bench.order.models[0].model)
+    model_name = end.model or bench.order.models[0].model
+    return replace(end, model=model_name, notes=terms.breakers.notes)
 
 
 async def _run(

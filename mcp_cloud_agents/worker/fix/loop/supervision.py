@@ -17,12 +17,12 @@ from pydantic_ai.messages import (
     ToolReturnPart,
 )
 
+from mcp_cloud_agents.governance.redaction import Redactor
 from mcp_cloud_agents.worker.fix.engine import Transcript
 from mcp_cloud_agents.worker.fix.loop.loops import Loops
 from mcp_cloud_agents.worker.fix.loop.prompt import as_data
 from mcp_cloud_agents.worker.fix.loop.told import MAX_CHARS, clipped
 from mcp_cloud_agents.worker.fix.meter import Meter
-from mcp_cloud_agents.worker.fix.redaction import Redactor
 
 if TYPE_CHECKING:
     from pydantic_ai.capabilities import ValidatedToolArgs, WrapToolExecuteHandler

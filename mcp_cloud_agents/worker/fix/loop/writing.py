@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
     from mcp_cloud_agents.domain.fix import ModelRoute
-    from mcp_cloud_agents.worker.fix.redaction import Redactor
+    from mcp_cloud_agents.governance.redaction import Redactor
 
 _TRIES = 2
 _INSTRUCTIONS = """\

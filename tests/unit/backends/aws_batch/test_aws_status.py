@@ -244,3 +244,45 @@ def test_the_worker_is_asked_only_when_it_may_have_spoken() -> None:
     ]
     assert needs_worker(a_seen("RUNNABLE", attempts=[ATTEMPT]))
     assert needs_worker(None)
+
+
+def billed(found: Known) -> Any:
+    status = status_of(found, now=99.0)
+    return [(one.started_at, one.stopped_at) for one in status.attempts or ()]
+
+
+def test_what_batch_saw_of_each_attempt_is_what_is_billed() -> None:
+    ended = [ATTEMPT, {**ATTEMPT, "startedAt": 40_000, "stoppedAt": 45_000}]
+    batch = a_seen("FAILED", attempts=ended)
+    word = stored(JobState.QUEUED, JobState.STARTING, JobState.FAILED, attempt=2)
+    assert billed(known(batch, stored=word)) == [(20.0, 30.0), (40.0, 45.0)]
+
+
+def test_a_job_that_is_done_before_batch_knows_it_is_billed_until_its_task_ends() -> None:
+    word = stored(JobState.QUEUED, JobState.STARTING, JobState.SUCCEEDED)
+    assert billed(known(None, stored=word)) == [(21.0, 21.0 + 50 + 45)]
+    running = a_seen("RUNNING", startedAt=15_000)
+    assert billed(known(running, stored=word)) == [(15.0, 21.0 + 50 + 45)]
+
+
+def test_an_earlier_attempt_that_nobody_saw_is_billed_in_full() -> None:
+    word = stored(JobState.QUEUED, JobState.SUCCEEDED, attempt=2)
+    assert billed(known(None, stored=word)) == [(None, None), (21.0, 116.0)]
+
+
+def test_a_job_that_was_ended_while_it_was_pulled_is_billed_for_that() -> None:
+    batch = a_seen("FAILED", stoppedAt=50_000, isTerminated=True)
+    assert billed(known(batch, cancel_asked=True)) == [(50.0, 50.0)]
+
+
+def test_nothing_is_billed_of_a_job_that_never_came_to_batch() -> None:
+    cancelled = status_of(known(None, cancel_asked=True), now=10.0)
+    never = status_of(known(None), now=100.0)
+    assert (cancelled.attempts, never.attempts) == ((), None)
+
+
+def test_a_status_stored_before_there_were_attempts_still_reads() -> None:
+    import msgspec
+
+    old = b'{"state":"succeeded","history":[["succeeded",1.0]],"cause":null,"log_bytes":3}'
+    assert msgspec.json.decode(old, type=JobStatus).attempts is None

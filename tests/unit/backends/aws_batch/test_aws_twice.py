@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def objects(cloud: Cloud, spec: JobSpec) -> JobObjects:
 
 def submit_past_us(cloud: Cloud, spec: JobSpec, **changes: Any) -> str:
     """As a lost SubmitJob does that was done all the same."""
-    request = submit_job(spec, cloud.aws) | changes
+    request = submit_job(spec, cloud.aws, time.time()) | changes
     return cloud.client("batch").submit_job(**request)["jobId"]
 
 

@@ -1,0 +1,51 @@
+"""The part of `doctor` about rules: the person's policy, and trust in this repository."""
+
+from __future__ import annotations
+
+import os
+
+from mcp_cloud_agents.cli.finding import Finding
+from mcp_cloud_agents.cli.trust import configured, trust_store
+from mcp_cloud_agents.domain.errors import AgentsError, NotAWorktree
+from mcp_cloud_agents.domain.rendering import counted
+from mcp_cloud_agents.governance.policy_tests import outcomes
+from mcp_cloud_agents.settings import Settings
+from mcp_cloud_agents.storage.policy_file import policy_path, read_policy_and_tests
+
+
+def rules(settings: Settings) -> list[Finding]:
+    """Whether the policy can be read and passes its tests; what is trusted of this repository."""
+    return [_policy(policy_path(settings.file)), _trust(settings)]
+
+
+def _policy(path: str) -> Finding:
+    try:
+        policy, tests = read_policy_and_tests(path)
+    except AgentsError as exc:
+        said = f"{exc.message}\nnothing is started until it is mended"
+        return Finding(name="policy", ok=False, said=said, remedy=exc.hint)
+    if not policy.file:
+        said = "none: every job within the budget is allowed (docs/policy.md)"
+        return Finding(name="policy", ok=True, said=said)
+    failed = sum(not one.passed for one in outcomes(policy, tests))
+    real = os.path.realpath(path)
+    link = "" if real == path else f" -> {real}"
+    said = (
+        f"{path}{link}: {counted(len(policy.rules), 'rule')}, default {policy.default}, "
+        f"{counted(len(tests), 'test')}, {failed} failed"
+    )
+    remedy = "mcp-cloud-agents policy test shows which."
+    return Finding(name="policy", ok=not failed, said=said, remedy=remedy)
+
+
+def _trust(settings: Settings) -> Finding:
+    """Not to be trusted is no failure: that is how every repository begins."""
+    try:
+        store, found = trust_store(settings), configured(settings, settings.cwd)
+        trusted = store.of(found.common_dir, found.digest)
+    except NotAWorktree:
+        return Finding(name="trust", ok=True, said="no worktree here")
+    except AgentsError as exc:
+        return Finding(name="trust", ok=False, said=exc.message, remedy=exc.hint)
+    said = "is trusted" if trusted else "is not trusted: it gets no secret that needs trust"
+    return Finding(name="trust", ok=True, said=f"the configuration of {found.workspace} {said}")

@@ -1,0 +1,148 @@
+"""A person's word about a job that waits: start it, give it up, or only give its money back.
+
+Approving: the answer is stored (the first one counts), then written to the audit, then the job
+starts; after a crash in between, whoever looks at the job next starts it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mcp_cloud_agents.delegation.books import PROGRAM
+from mcp_cloud_agents.domain.actor import Actor
+from mcp_cloud_agents.domain.errors import NothingToApprove
+from mcp_cloud_agents.domain.money import usd
+from mcp_cloud_agents.governance.approval import GrantWish, answered_by, grant_of, question_digest
+from mcp_cloud_agents.governance.ledger_rebuild import details_of
+from mcp_cloud_agents.ports.approvals import Answer
+from mcp_cloud_agents.ports.audit import Action, Entry
+
+if TYPE_CHECKING:
+    from mcp_cloud_agents.delegation.admit import Admission
+    from mcp_cloud_agents.delegation.books import Books
+    from mcp_cloud_agents.delegation.place import Place
+    from mcp_cloud_agents.governance.ledger_rebuild import Details
+    from mcp_cloud_agents.ports.approvals import Question
+    from mcp_cloud_agents.ports.ledger import Order
+    from mcp_cloud_agents.ports.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a person said, and who passed it on."""
+
+    answer: Answer
+    actor: Actor
+    why: str = ""
+    grant: GrantWish | None = None
+    """Let further jobs of this kind start as well."""
+
+
+class Approver:
+    """Takes answers. Blocks; call it in a thread."""
+
+    def __init__(self, books: Books, admission: Admission) -> None:
+        self._books = books
+        self._admission = admission
+
+    def question(self, record: Record) -> Question | None:
+        """What a person was asked about this job; when its time is up, its money is free again."""
+        question = self._books.approvals.get(record.spec.id, now=self._books.clock.now())
+        if question is not None and question.answer is Answer.EXPIRED:
+            self._books.give_back(record, Action.EXPIRED, PROGRAM, reason=question.reason)
+        return question
+
+    def answer(self, record: Record, place: Place, word: Word) -> Question:
+        """Store the answer; of a job that was approved the caller starts what waits.
+
+        Raises:
+            NothingToApprove: it does not wait, another answer was first, or the job has changed.
+            Stopped, OverBudget: it cannot start now; the question stays open.
+        """
+        question = self._waiting(record)
+        by = answered_by(self._books.host.seen(word.actor))
+        order = None
+        if word.answer is Answer.APPROVED:
+            order = self._reserve(record, place, question)
+        stored = self._books.approvals.answer(
+            question.job_id,
+            question.digest,
+            word.answer,
+            by=by,
+            why=word.why,
+            now=self._books.clock.now(),
+        )
+        if stored is None or (stored.answer, stored.answered_by) != (word.answer, by):
+            raise _too_late(record, stored)
+        details = details_of(order) if order is not None else ()
+        self._write_down(record, stored, word, details)
+        return stored
+
+    def hold(self, record: Record, actor: Actor, *, why: str) -> None:
+        """Nobody agreed now: the money is free again, the question stays open until its end."""
+        self._waiting(record)
+        self._books.give_back(record, Action.RELEASED, actor, reason=why)
+
+    def _waiting(self, record: Record) -> Question:
+        question = self.question(record)
+        if question is None or question.answer is not Answer.WAITING:
+            raise _too_late(record, question)
+        return question
+
+    def _reserve(self, record: Record, place: Place, question: Question) -> Order | None:
+        """The money that was given back while nobody answered; and a last look at the stop."""
+        self._admission.check_stopped()
+        estimate = self._admission.estimate(record, place)
+        if question_digest(record.spec, record.backend, estimate, question.rule) != question.digest:
+            raise NothingToApprove(
+                f"What job {record.spec.id} would do or cost has changed since the question.",
+                hint="Submit it again: the new question shows what holds now.",
+            )
+        return self._admission.reserve(record, estimate)
+
+    def _write_down(self, record: Record, question: Question, word: Word, details: Details) -> None:
+        by = question.answered_by
+        said = Entry(
+            at=0,
+            action=Action.APPROVED,
+            actor=word.actor,
+            rule=question.rule,
+            reason=f"{by}: {word.why}" if word.why else by,
+            worst_micros=question.facts.worst_micros,
+            details=details,
+        )
+        if word.answer is not Answer.APPROVED:
+            self._books.note(Action.DECLINED, record, word.actor, said)
+            self._books.give_back(record, Action.RELEASED, word.actor, reason=said.reason)
+            return
+        self._books.note(Action.APPROVED, record, word.actor, said)
+        if word.grant is not None:
+            self._grant(record, question, word.grant, said)
+
+    def _grant(self, record: Record, question: Question, wish: GrantWish, said: Entry) -> None:
+        clock = self._books.clock
+        grant = grant_of(
+            question,
+            wish,
+            grant_id=f"g{clock.new_job_id()[1:]}",
+            by=question.answered_by,
+            now=clock.now(),
+        )
+        limits = (("until", f"{grant.until:.0f}"), ("up_to_usd", usd(grant.left_micros)))
+        entry = replace(said, details=(("grant", grant.id), *limits))
+        self._books.note(Action.GRANTED, record, said.actor, entry)
+        self._books.approvals.grant(grant)
+
+
+def _too_late(record: Record, question: Question | None) -> NothingToApprove:
+    job = record.spec.id
+    if question is None:
+        return NothingToApprove(
+            f"Job {job} waits for nobody.", hint="`mcp-cloud-agents approvals` lists what does."
+        )
+    by = f" by {question.answered_by}" if question.answered_by else ""
+    return NothingToApprove(
+        f"The question about job {job} was {question.answer} already{by}.",
+        hint=f"`mcp-cloud-agents attach {job}` shows the job; a new submit asks again.",
+    )

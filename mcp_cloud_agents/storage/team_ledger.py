@@ -1,0 +1,219 @@
+"""This machine and the team: both have to have room.
+
+reserve   local ─► team          a refusal of the team gives the local money back
+settle    team  ─► local
+release   team  ─► local
+
+What the team's table holds is open in the local ledger, too: that opens first and closes last, so
+whoever dies in between leaves an open row here, and the sweep that ends it ends both.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from mcp_cloud_agents.domain.budget import Unreachable
+from mcp_cloud_agents.domain.errors import LedgerUnusable
+from mcp_cloud_agents.governance.holding import checked_orders
+from mcp_cloud_agents.ports.ledger import (
+    Balance,
+    Ledger,
+    Limit,
+    Order,
+    OverLimit,
+    Reservation,
+    ReservationState,
+    Reserved,
+    Scope,
+    ScopeKind,
+    Tags,
+)
+from mcp_cloud_agents.storage.dynamo_table import AnswerLost
+from mcp_cloud_agents.storage.lock import locked
+from mcp_cloud_agents.storage.sqlite_ledger import ledger_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+OF_THE_TEAM = frozenset({ScopeKind.TEAM})
+"""What the local ledger of a team's member does not count: its `elsewhere`."""
+_STRIPES = 64
+_WAIT_S = 60.0
+
+
+class LocalLedger(Ledger, Protocol):
+    """What the composition needs of this machine's ledger."""
+
+    def replace(self, orders: Sequence[Order]) -> Reserved | OverLimit:
+        """Hold these back in place of what their tokens hold now, or change nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offline:
+    """What to do while the team's ledger cannot be reached."""
+
+    when_unreachable: Unreachable
+    local_micros: int
+    """Most that is reserved on a day of this machine without the team."""
+
+
+class TeamLedger:
+    """`ports.ledger.Ledger` over two others.
+
+    Args:
+        local: of this machine; it keeps the team's limits with an order and does not count them.
+        team: shared with others.
+        offline: see there.
+        turns: folder for locks; made when it is missing.
+    """
+
+    def __init__(self, local: LocalLedger, team: Ledger, offline: Offline, turns: str) -> None:
+        self._local = local
+        self._team = team
+        self._offline = offline
+        self._turns = turns
+
+    def reserve(self, orders: Sequence[Order]) -> Reserved | OverLimit:
+        """See the port."""
+        wanted = checked_orders(orders)
+        with self._turn([one.token for one in wanted]):
+            outcome = self._local.reserve(wanted)
+            shared = self._still_shared(wanted)
+            if isinstance(outcome, OverLimit) or not shared:
+                return outcome
+            return self._reserve_in_team(shared, outcome)
+
+    def settle(self, token: str, actual_micros: int | None, *, at: float) -> Reservation | None:
+        """See the port."""
+        with self._turn([token]):
+            if _is_shared(self._local.get(token)):
+                told = self._team.settle(token, actual_micros, at=at)
+                if told is not None:  # the same words in both, also when they come a second time
+                    actual_micros = told.actual_micros
+            return self._local.settle(token, actual_micros, at=at)
+
+    def release(self, token: str, *, at: float) -> Reservation | None:
+        """See the port."""
+        with self._turn([token]):
+            if _is_shared(self._local.get(token)):
+                self._team.release(token, at=at)
+            return self._local.release(token, at=at)
+
+    def set_cap(self, limit: Limit) -> Balance:
+        """See the port."""
+        return self._of(limit.scope).set_cap(limit)
+
+    def get(self, token: str) -> Reservation | None:
+        """See the port; what this machine knows."""
+        return self._local.get(token)
+
+    def open(self) -> tuple[Reservation, ...]:
+        """See the port; what this machine knows."""
+        return self._local.open()
+
+    def balances(self, scopes: Sequence[Scope]) -> tuple[Balance, ...]:
+        """See the port."""
+        found: dict[Scope, Balance] = {}
+        for ledger in (self._local, self._team):
+            mine = [scope for scope in scopes if self._of(scope) is ledger]
+            if mine:
+                found |= {one.limit.scope: one for one in ledger.balances(mine)}
+        return tuple(found[scope] for scope in scopes if scope in found)
+
+    def ended(self, *, since: float, until: float) -> tuple[Reservation, ...]:
+        """See the port; what this machine knows."""
+        return self._local.ended(since=since, until=until)
+
+    def past_micros(self, tags: Tags, *, limit: int) -> tuple[int, ...]:
+        """See the port; what this machine knows."""
+        return self._local.past_micros(tags, limit=limit)
+
+    def latest_at(self) -> float | None:
+        """See the port; what this machine knows."""
+        return self._local.latest_at()
+
+    def _of(self, scope: Scope) -> Ledger:
+        return self._team if scope.kind in OF_THE_TEAM else self._local
+
+    def _still_shared(self, orders: Sequence[Order]) -> tuple[Order, ...]:
+        """Those that the team has to know of: it may, and may not, do so already."""
+        return tuple(one for one in orders if _is_shared(self._local.get(one.token)))
+
+    def _reserve_in_team(self, orders: Sequence[Order], locally: Reserved) -> Reserved | OverLimit:
+        try:
+            outcome = self._team.reserve([_team_part(one) for one in orders])
+        except LedgerUnusable as exc:
+            return self._without_team(orders, exc)
+        if isinstance(outcome, OverLimit):
+            self._give_back(orders)
+            return outcome
+        return Reserved(already=locally.already and outcome.already)
+
+    def _give_back(self, orders: Sequence[Order]) -> None:
+        """What the team refused, where it does not hold it from an earlier call."""
+        for one in orders:
+            held = self._team.get(one.token)
+            if held is None or held.state is ReservationState.RELEASED:
+                self._local.release(one.token, at=one.at)
+
+    def _without_team(self, orders: Sequence[Order], exc: LedgerUnusable) -> Reserved | OverLimit:
+        """Go on alone up to a limit, or refuse.
+
+        After a lost answer the team may hold the money: then the row stays as it is, open and
+        shared, until the sweep can ask the team.
+        """
+        lost = isinstance(exc, AnswerLost)
+        if self._offline.when_unreachable is Unreachable.REFUSE:
+            if not lost:
+                self._release_here(orders)
+            raise exc
+        outcome = self._local.replace([self._alone(one, shared=lost) for one in orders])
+        if isinstance(outcome, OverLimit) and not lost:
+            self._release_here(orders)
+        return outcome
+
+    def _release_here(self, orders: Sequence[Order]) -> None:
+        for one in orders:
+            self._local.release(one.token, at=one.at)
+
+    def _alone(self, order: Order, *, shared: bool) -> Order:
+        """The order with a limit of this machine's day in place of the team's, or beside it."""
+        day = f"{datetime.fromtimestamp(order.at, UTC):%Y-%m-%d}"
+        scope = Scope(kind=ScopeKind.TEAM_OFFLINE, key=day)
+        own = Limit(scope=scope, cap_micros=self._offline.local_micros)
+        kept = order.limits if shared else _without(order, OF_THE_TEAM)
+        return replace(order, limits=(*kept, own))
+
+    @contextmanager
+    def _turn(self, tokens: Sequence[str]) -> Generator[None]:
+        """One process of this machine at a time for each token, from the first step to the last."""
+        stripes = sorted({zlib.crc32(token.encode()) % _STRIPES for token in tokens})
+        with ledger_errors(), ExitStack() as held:
+            os.makedirs(self._turns, mode=0o700, exist_ok=True)
+            for stripe in stripes:
+                held.enter_context(locked(os.path.join(self._turns, str(stripe)), wait_s=_WAIT_S))
+            yield
+
+
+def _is_shared(one: Reservation | None) -> bool:
+    """Whether the team may hold money for it."""
+    return (
+        one is not None
+        and one.state is ReservationState.OPEN
+        and any(limit.scope.kind in OF_THE_TEAM for limit in one.order.limits)
+    )
+
+
+def _team_part(order: Order) -> Order:
+    others = frozenset(ScopeKind) - OF_THE_TEAM
+    return replace(order, limits=_without(order, others))
+
+
+def _without(order: Order, kinds: frozenset[ScopeKind]) -> tuple[Limit, ...]:
+    return tuple(limit for limit in order.limits if limit.scope.kind not in kinds)
