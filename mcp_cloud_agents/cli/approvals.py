@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from mcp_cloud_agents.bootstrap import audit_for
 from mcp_cloud_agents.cli.approve import PERSON
 from mcp_cloud_agents.cli.asked import moment
 from mcp_cloud_agents.cli.lines import line
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write
 from mcp_cloud_agents.domain.money import usd
+from mcp_cloud_agents.ports.audit import Action, Entry
+from mcp_cloud_agents.settings import load
+from mcp_cloud_agents.storage.sqlite_approvals import SqliteApprovals
+from mcp_cloud_agents.storage.state_folder import StateFolder
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.runner import JobRunner
@@ -28,28 +34,45 @@ def approvals(
 ) -> None:
     """List jobs that wait for a person, and grants (`approve --for`) that still hold."""
 
-    async def listing(runner: JobRunner) -> int:
-        waiting, grants = await runner.questions(), await runner.grants()
-        if as_json:
-            found = {"waiting": waiting, "grants": grants}
-            write(json.dumps(msgspec.to_builtins(found), ensure_ascii=False) + "\n")
-        elif not waiting and not grants:
-            say("nothing waits for a person, and no grant holds")
+    async def work(runner: JobRunner) -> int:
+        waiting = await runner.questions()
+        settings = load()
+        stored = SqliteApprovals(StateFolder(settings.state_dir).approvals)
+        grants = stored.grants(now=time.time())
+        if revoke:
+            found = next((one for one in grants if one.id == revoke), None)
+            if found is None:
+                say(f"no grant {revoke[:80]!r} holds; `mcp-cloud-agents approvals` lists them")
+                return REFUSED
+            audit_for(settings).append(_entry(found))
+            stored.revoke(found.id)
+            write(f"{found.id}  revoked\n")
+        elif as_json:
+            told = {"waiting": waiting, "grants": grants}
+            write(json.dumps(msgspec.to_builtins(told), ensure_ascii=False) + "\n")
         else:
             _show(waiting, grants)
         return PASSED
 
-    async def revoking(runner: JobRunner) -> int:
-        if await runner.revoke(revoke, actor=PERSON):
-            write(f"{revoke}  revoked\n")
-            return PASSED
-        say(f"there is no grant {revoke[:80]!r}; `mcp-cloud-agents approvals` lists them")
-        return REFUSED
+    raise typer.Exit(run(work))
 
-    raise typer.Exit(run(revoking if revoke else listing))
+
+def _entry(grant: Grant) -> Entry:
+    return Entry(
+        at=time.time(),
+        action=Action.REVOKED,
+        actor=PERSON,
+        agent=grant.agent,
+        backend=grant.backend,
+        workspace=grant.workspace,
+        rule=grant.rule,
+        details=(("grant", grant.id), ("left_usd", usd(grant.left_micros))),
+    )
 
 
 def _show(waiting: tuple[Question, ...], grants: tuple[Grant, ...]) -> None:
+    if not waiting and not grants:
+        say("nothing waits for a person, and no grant holds")
     for one in waiting:
         facts = one.facts
         line("waiting", f"{one.job_id}  {facts.agent} on {facts.backend}, {facts.workspace}")

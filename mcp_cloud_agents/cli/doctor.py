@@ -17,6 +17,7 @@ from mcp_cloud_agents.cli.breaker_checks import breakers
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.cli.fixing_check import fixing
 from mcp_cloud_agents.cli.governance_checks import rules
+from mcp_cloud_agents.cli.prices_check import prices
 from mcp_cloud_agents.cli.session import FAILED, PASSED, out
 from mcp_cloud_agents.cli.show import limits_text
 from mcp_cloud_agents.domain.errors import AgentsError
@@ -54,6 +55,7 @@ def doctor(
         *fixing(settings),
         *breakers(settings, time.time()),
         *_aws(settings),
+        *prices(settings),
     ]
     _print(findings)
     if verbose:

@@ -79,6 +79,21 @@ def bootstrap(endpoint: str, region: str, max_vcpus: int = 64, timeout_s: int = 
     return {name: {"value": value} for name, value in outputs.items()}
 
 
+def make_team_table(endpoint: str, region: str, name: str = f"{NAME}-team") -> Json:
+    """Make the table that the module makes with `team_budget = true`.
+
+    Returns:
+        The output that names it, as `terraform output -json` prints it.
+    """
+    _Place(endpoint, region).client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return {"team_budget_table": {"value": name}}
+
+
 def _where(region: str) -> Json:
     constraint = {"LocationConstraint": region}
     return {} if region == "us-east-1" else {"CreateBucketConfiguration": constraint}

@@ -152,6 +152,7 @@ class Ledger(Protocol):
 
         Raises:
             ValueError: two orders have the same token.
+            InvalidArgument: these are more than the ledger takes at once; nothing is held back.
         """
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from mcp_cloud_agents.domain.errors import LedgerUnusable
+from mcp_cloud_agents.domain.errors import InvalidArgument, LedgerUnusable
 from mcp_cloud_agents.governance.holding import (
     Demand,
     checked_orders,
@@ -138,7 +138,7 @@ class DynamoLedger:
         if not wanted:
             return Reserved(already=bool(orders))
         if len(wanted) + len(asked) > _MOST_ITEMS:
-            raise LedgerUnusable(
+            raise InvalidArgument(
                 f"{len(wanted)} jobs with {len(asked)} limits are more than the team's table "
                 f"{self._table.name} takes at once ({_MOST_ITEMS} together).",
                 hint="Start fewer jobs at once.",

@@ -5,7 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from mcp_cloud_agents.domain.errors import AgentsError, LedgerUnusable
+from mcp_cloud_agents.domain.errors import (
+    AuditUnusable,
+    BackendFailed,
+    LedgerUnusable,
+    NoSpace,
+    StateUnusable,
+)
 from mcp_cloud_agents.governance.holding import (
     checked_orders,
     demands,
@@ -208,9 +214,7 @@ def ledger_errors() -> Generator[None]:
     """
     try:
         yield
-    except LedgerUnusable:
-        raise
     except Damaged as exc:
         raise LedgerUnusable(exc.message, hint=_RECOVER) from exc
-    except AgentsError as exc:
+    except (StateUnusable, NoSpace, AuditUnusable, BackendFailed) as exc:
         raise LedgerUnusable(exc.message, hint=exc.hint) from exc

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.budget import Unreachable
-from mcp_cloud_agents.domain.errors import LedgerUnusable
+from mcp_cloud_agents.domain.errors import AgentsError, LedgerUnusable
 from mcp_cloud_agents.governance.holding import checked_orders
 from mcp_cloud_agents.ports.ledger import (
     Balance,
@@ -34,6 +34,7 @@ from mcp_cloud_agents.ports.ledger import (
     Tags,
 )
 from mcp_cloud_agents.storage.dynamo_table import AnswerLost
+from mcp_cloud_agents.storage.files import storage_errors
 from mcp_cloud_agents.storage.lock import locked
 from mcp_cloud_agents.storage.sqlite_ledger import ledger_errors
 
@@ -92,7 +93,8 @@ class TeamLedger:
     def settle(self, token: str, actual_micros: int | None, *, at: float) -> Reservation | None:
         """See the port."""
         with self._turn([token]):
-            if _is_shared(self._local.get(token)):
+            known = self._local.get(token)
+            if _is_shared(known) and not _is(known, ReservationState.SETTLED):
                 told = self._team.settle(token, actual_micros, at=at)
                 if told is not None:  # the same words in both, also when they come a second time
                     actual_micros = told.actual_micros
@@ -101,7 +103,8 @@ class TeamLedger:
     def release(self, token: str, *, at: float) -> Reservation | None:
         """See the port."""
         with self._turn([token]):
-            if _is_shared(self._local.get(token)):
+            known = self._local.get(token)
+            if _is_shared(known) and _is(known, ReservationState.OPEN):
                 self._team.release(token, at=at)
             return self._local.release(token, at=at)
 
@@ -143,13 +146,21 @@ class TeamLedger:
 
     def _still_shared(self, orders: Sequence[Order]) -> tuple[Order, ...]:
         """Those that the team has to know of: it may, and may not, do so already."""
-        return tuple(one for one in orders if _is_shared(self._local.get(one.token)))
+        known = {one.token: self._local.get(one.token) for one in orders}
+        return tuple(
+            one
+            for one in orders
+            if _is_shared(known[one.token]) and _is(known[one.token], ReservationState.OPEN)
+        )
 
     def _reserve_in_team(self, orders: Sequence[Order], locally: Reserved) -> Reserved | OverLimit:
         try:
             outcome = self._team.reserve([_team_part(one) for one in orders])
         except LedgerUnusable as exc:
             return self._without_team(orders, exc)
+        except AgentsError:  # more than it takes at once
+            self._release_here(orders)
+            raise
         if isinstance(outcome, OverLimit):
             self._give_back(orders)
             return outcome
@@ -194,7 +205,7 @@ class TeamLedger:
     def _turn(self, tokens: Sequence[str]) -> Generator[None]:
         """One process of this machine at a time for each token, from the first step to the last."""
         stripes = sorted({zlib.crc32(token.encode()) % _STRIPES for token in tokens})
-        with ledger_errors(), ExitStack() as held:
+        with ledger_errors(), storage_errors(self._turns), ExitStack() as held:
             os.makedirs(self._turns, mode=0o700, exist_ok=True)
             for stripe in stripes:
                 held.enter_context(locked(os.path.join(self._turns, str(stripe)), wait_s=_WAIT_S))
@@ -202,12 +213,13 @@ class TeamLedger:
 
 
 def _is_shared(one: Reservation | None) -> bool:
-    """Whether the team may hold money for it."""
-    return (
-        one is not None
-        and one.state is ReservationState.OPEN
-        and any(limit.scope.kind in OF_THE_TEAM for limit in one.order.limits)
-    )
+    """Whether the team counts it, too."""
+    limits = () if one is None else one.order.limits
+    return any(limit.scope.kind in OF_THE_TEAM for limit in limits)
+
+
+def _is(one: Reservation | None, state: ReservationState) -> bool:
+    return one is not None and one.state is state
 
 
 def _team_part(order: Order) -> Order:

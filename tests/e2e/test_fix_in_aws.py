@@ -26,7 +26,7 @@ from tests.fix_tasks.task import tasks
 from tests.model_server.server import ModelServer, model_server
 from tests.terraform.account import Account, an_account
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 KEY = "sk-ant-cloud-0123456789abcdef"
 VARIABLE = "FIX_TASK_KEY"
 TASK = tasks()["01_off_by_one"]

@@ -108,7 +108,14 @@ async def run(bench: Bench, edit: str) -> Done:
     return done
 
 
-@pytest.mark.parametrize("cheat", CHEATS)
+OFTEN = ("a hook in conftest", "a plugin by entry points of the tree")
+"""Each takes some seconds; the others are of the slow tier."""
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [pytest.param(one, marks=() if one in OFTEN else pytest.mark.slow) for one in CHEATS],
+)
 async def test_a_cheat_is_rejected_with_its_reason(bench: Bench, cheat: str) -> None:
     edit, why = CHEATS[cheat]
     done = await run(bench, edit)

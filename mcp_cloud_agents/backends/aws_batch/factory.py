@@ -11,7 +11,9 @@ from mcp_cloud_agents.backends.aws_batch.follower import Follower
 from mcp_cloud_agents.backends.aws_batch.objects import Objects
 from mcp_cloud_agents.backends.aws_batch.probe import CloudProbe
 from mcp_cloud_agents.backends.aws_batch.submission import Finder, Submission
+from mcp_cloud_agents.backends.aws_batch.team_table import TeamTable
 from mcp_cloud_agents.snapshots.shipping import Shipper
+from mcp_cloud_agents.storage.dynamo_ledger import DynamoLedger
 from mcp_cloud_agents.storage.s3_store import S3Store
 
 if TYPE_CHECKING:
@@ -52,6 +54,16 @@ def _backend(
         Submission(clients, aws, objects, shipper, finder),
         CloudProbe(Checks(clients, aws), aws),
     )
+
+
+def team_ledger(aws: AwsSettings, table: str) -> DynamoLedger:
+    """The ledger that a team shares.
+
+    Args:
+        aws: `settings.aws`, checked.
+        table: its name, in the region of these settings.
+    """
+    return DynamoLedger(TeamTable(Clients(aws), table))
 
 
 def bucket_store(aws: AwsSettings, clients: Clients) -> Store:

@@ -18,7 +18,7 @@ from tests.audit_entries import an_entry, audit_in
 
 STEPS = ("fsync", "ftruncate", "mkdir", "open", "pwrite", "rename", "write")
 ROTATE = 1_500
-"""Bytes: three or four entries a file."""
+"""Bytes: five entries a file."""
 
 
 def written(folder: Path, count: int, **options: Any) -> AuditFiles:
@@ -40,14 +40,14 @@ def whole(audit: AuditFiles) -> int:
 
 
 def test_a_full_file_is_followed_by_one_named_by_its_first_entry(tmp_path: Path) -> None:
-    audit = written(tmp_path / "a", 10, rotate_bytes=ROTATE)
+    audit = written(tmp_path / "a", 12, rotate_bytes=ROTATE)
     links = list(audit.links())
-    assert names(tmp_path / "a") == [f"{first:08}.jsonl" for first in (1, 5, 9)]
-    assert [link.number for link in links] == [*range(1, 11)]
+    assert names(tmp_path / "a") == [f"{first:08}.jsonl" for first in (1, 6, 11)]
+    assert [link.number for link in links] == [*range(1, 13)]
     assert audit.folder.last(3) == tuple(links[-3:])
     assert audit.folder.last(7) == tuple(links[-7:])
-    assert [link.number for link in audit.folder.links(after=5)] == [*range(6, 11)]
-    assert whole(audit) == 10
+    assert [link.number for link in audit.folder.links(after=5)] == [*range(6, 13)]
+    assert whole(audit) == 12
 
 
 def test_files_and_folder_are_the_persons_alone(tmp_path: Path) -> None:

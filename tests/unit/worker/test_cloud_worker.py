@@ -193,6 +193,7 @@ def test_a_cancel_followed_by_termination_still_has_a_result(cloud: Cloud) -> No
     assert result_of(job).state is JobState.CANCELLED
 
 
+@pytest.mark.slow
 def test_a_reclaimed_attempt_leaves_no_result_and_the_next_one_does_the_job(cloud: Cloud) -> None:
     job = cloud.job({"a": ""}, "echo begun; touch made; test -e /nowhere || sleep 600")
     process = cloud.start(job)
@@ -226,6 +227,7 @@ def test_a_reclaimed_attempt_leaves_no_result_and_the_next_one_does_the_job(clou
     assert (state.attempt, state.status.state) == (2, JobState.TIMED_OUT)
 
 
+@pytest.mark.slow
 def test_output_goes_on_while_the_store_is_away_and_arrives_later(cloud: Cloud) -> None:
     command = "echo begun; for n in $(seq 400); do echo line $n; sleep 0.02; done; echo ended"
     job = cloud.job({"a": ""}, command)
@@ -256,6 +258,7 @@ def test_a_job_whose_snapshot_is_missing_ends_with_a_cause(cloud: Cloud) -> None
     assert result.cause.hint
 
 
+@pytest.mark.slow
 def test_a_role_whose_credentials_come_late_is_waited_for(cloud: Cloud) -> None:
     job = cloud.job({"a": ""}, "true")
     with late_credentials(refusals=4) as address:  # the SDK itself asks three times
@@ -307,6 +310,7 @@ def test_a_damaged_specification_is_no_success(cloud: Cloud) -> None:
     assert "newer version" in said
 
 
+@pytest.mark.slow
 def test_an_environment_is_built_once_for_all_containers(cloud: Cloud) -> None:
     setup = SetupPlan(
         commands=("echo made > /env/made; date +%N >> /env/made",), key="d" * 64, source="a test"
@@ -347,3 +351,14 @@ def test_a_models_key_comes_from_the_containers_environment_and_stays_in_the_wor
     assert keys == {KEY}
     assert KEY not in shown + whole_log(job) + said
     assert "GIT_CONFIG_NOSYSTEM" in shown  # the command did see an environment: its own
+
+
+def test_an_attempt_after_the_deadline_does_nothing_and_is_not_repeated(cloud: Cloud) -> None:
+    job = cloud.job({"a": ""}, "echo ran", created_at=1_000.0, deadline_at=2_000.0)
+    code, lines, _ = cloud.run(job)
+    result = result_of(job)
+    assert (code, result.state, result.exit_code) == (0, JobState.TIMED_OUT, None)
+    assert result.cause is not None
+    assert result.cause.kind is CauseKind.DEADLINE
+    assert result.cause.message.endswith("was over before a machine could start it.")
+    assert not any("ran" in line for line in lines)
