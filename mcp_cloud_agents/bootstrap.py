@@ -76,6 +76,7 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
     from mcp_cloud_agents.storage.sqlite_records import SqliteRecords
     from mcp_cloud_agents.storage.state_folder import StateFolder
     from mcp_cloud_agents.storage.stop_flag import StopFlag
+    from mcp_cloud_agents.telemetry.local_time import local_time
 
     state = StateFolder(settings.state_dir)
     state.open(shared=job_owner(settings) is not None)
@@ -98,7 +99,9 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
         records=SqliteRecords(state.records, known),
         patches=GitPatches(snapshots, _far_bases(settings.aws, snapshots)),
         roots=roots_of(settings),
-        admission=Admission(books, rules_for(settings), settings.budget, StopFlag(state.path).why),
+        admission=Admission(
+            books, rules_for(settings), settings.budget, StopFlag(state.path).why, local_time
+        ),
         books=books,
     )
 
@@ -211,9 +214,12 @@ def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Pla
     from mcp_cloud_agents.backends.aws_batch.pricing import AwsPricing
     from mcp_cloud_agents.delegation.pack import Packer
     from mcp_cloud_agents.delegation.place import Place
+    from mcp_cloud_agents.domain.circuit import BreakerPolicy
     from mcp_cloud_agents.environments.planner import TreePlanner
     from mcp_cloud_agents.environments.worker_image import in_image
-    from mcp_cloud_agents.resilience.breaker import Breaker, BreakerBackend, BreakerPolicy
+    from mcp_cloud_agents.resilience.breaker import Breaker, BreakerBackend
+    from mcp_cloud_agents.storage.circuit_file import CircuitFile
+    from mcp_cloud_agents.storage.state_folder import StateFolder
     from mcp_cloud_agents.telemetry.clock import SystemClock
 
     clock = SystemClock()
@@ -221,8 +227,10 @@ def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Pla
     planner = TreePlanner(
         snapshots, settings.limits, machine, settings.setup_env, settings.fix, elsewhere=True
     )
+    breakers = StateFolder(settings.state_dir).breakers
+    circuit = CircuitFile(breakers, f"place aws_batch in {aws.region}")
     backend = BreakerBackend(
-        aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.monotonic)
+        aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.now, circuit)
     )
     packer = Packer(snapshots, planner, clock, aws.required_isolation)
     pricing = AwsPricing(aws, settings.file)

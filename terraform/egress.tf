@@ -69,7 +69,7 @@ locals {
     ["api.ecr", "*.dkr.ecr", "logs", "s3", "*.s3", "dynamodb"],
     [for service in setsubtract(local.endpoint_services, ["ecr.api", "ecr.dkr", "logs", "ecs-agent", "ecs-telemetry"]) : service],
     !local.private && local.on_ec2 ? ["ecs"] : [],
-    keys(local.secret_arns),
+    tolist(local.secret_services),
     local.has_bedrock ? ["bedrock-runtime"] : [],
     # The agent is told one of several numbered hosts, and a star may only stand in front.
     local.on_ec2 ? flatten([for number in range(1, 21) : ["ecs-a-${number}", "ecs-t-${number}"]]) : [],

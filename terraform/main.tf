@@ -1,8 +1,8 @@
 # Two profiles, one VPC of its own; README.md has the picture.
 #   network.tf  egress.tf          where jobs run and what they can reach
 #   compute.tf  job_definitions.tf queues, and what a job is
-#   bucket.tf   registry.tf  logs.tf  events.tf  budget.tf
-#   roles.tf    submitter.tf  secrets.tf  bedrock.tf  who may do what
+#   bucket.tf   registry.tf  logs.tf  events.tf  budget.tf  team.tf
+#   roles.tf    submitter.tf  secrets.tf  readable_secrets.tf  bedrock.tf  who may do what
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

@@ -102,7 +102,11 @@ resource "aws_vpc_endpoint" "interface" {
 # endpoints serve principals of this account only, and only for what jobs need.
 
 locals {
-  endpoint_allows = merge(local.secret_allows, local.has_bedrock ? { bedrock-runtime = [local.bedrock_allows] } : {}, {
+  secret_services = toset(concat(keys(local.secret_allows), keys(local.readable_allows)))
+  all_secret_allows = {
+    for service in local.secret_services : service => concat(lookup(local.secret_allows, service, []), lookup(local.readable_allows, service, []))
+  }
+  endpoint_allows = merge(local.all_secret_allows, local.has_bedrock ? { bedrock-runtime = [local.bedrock_allows] } : {}, {
     dynamodb = [{
       actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"]
       resources = ["arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/*"]

@@ -20,6 +20,11 @@ output "bucket" {
   value       = aws_s3_bucket.this.bucket
 }
 
+output "audit_bucket" {
+  description = "Bucket that servers copy their audit to; null when audit is off."
+  value       = one(aws_s3_bucket.audit[*].bucket)
+}
+
 output "queues" {
   description = "ARNs of the job queues: fargate, fargate_spot, and ec2 and gpu where they are on."
   value       = { for key, queue in aws_batch_job_queue.this : key => queue.arn }
@@ -63,4 +68,9 @@ output "execution_role_arn" {
 output "submitter_policy_arn" {
   description = "Managed policy for who submits jobs."
   value       = aws_iam_policy.submitter.arn
+}
+
+output "team_budget_table" {
+  description = "Table that a team counts its money in; null when team_budget is off."
+  value       = one(aws_dynamodb_table.team[*].name)
 }

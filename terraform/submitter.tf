@@ -66,6 +66,32 @@ data "aws_iam_policy_document" "submitter" {
   }
 
   dynamic "statement" {
+    for_each = local.audit_arns
+    content {
+      sid       = "AddToTheAudit"
+      actions   = ["s3:GetObject", "s3:PutObject"]
+      resources = ["${statement.value}/audit/*"]
+    }
+  }
+  dynamic "statement" {
+    for_each = local.audit_arns
+    content {
+      sid       = "SeeTheAudit"
+      actions   = ["s3:ListBucket"]
+      resources = [statement.value]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = aws_dynamodb_table.team[*].arn
+    content {
+      sid       = "CountWithTheTeam"
+      actions   = ["dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Scan"]
+      resources = [statement.value] # a transaction needs what its parts need
+    }
+  }
+
+  dynamic "statement" {
     for_each = local.from_ecr ? [1] : []
     content {
       sid       = "SeeTheImage"

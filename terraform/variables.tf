@@ -227,6 +227,36 @@ variable "secrets" {
   }
 }
 
+variable "readable_secrets" {
+  type        = list(string)
+  default     = []
+  description = "Secrets that jobs' commands may get by [secrets] of the person's file: ARNs of Secrets Manager secrets and SSM parameters. The worker reads them with the job's role, when a job is granted one. In private without NAT they need their endpoint, secretsmanager or ssm."
+
+  validation {
+    condition     = alltrue([for arn in var.readable_secrets : can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$", arn)) || can(regex("^arn:[a-z-]+:ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9_./-]+$", arn))])
+    error_message = "readable_secrets must be whole ARNs: of Secrets Manager secrets with the six characters at their end, or of SSM parameters. Never a value, never *."
+  }
+  validation {
+    condition     = var.profile != "private" || var.nat_gateway || alltrue([for arn in var.readable_secrets : contains(var.interface_endpoints, try(split(":", arn)[2], ""))])
+    error_message = "readable_secrets cannot be reached in private without nat_gateway: add secretsmanager (or ssm, for parameters) to interface_endpoints."
+  }
+}
+
+variable "readable_secrets_kms_keys" {
+  type        = list(string)
+  default     = []
+  description = "Keys of your own that encrypt readable_secrets: ARNs of KMS keys, whose policies must let the account's roles use them. None for the account's default keys."
+
+  validation {
+    condition     = alltrue([for arn in var.readable_secrets_kms_keys : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", arn))])
+    error_message = "readable_secrets_kms_keys must be whole ARNs of KMS keys; aliases do not work in policies."
+  }
+  validation {
+    condition     = length(var.readable_secrets_kms_keys) == 0 || length(var.readable_secrets) > 0
+    error_message = "readable_secrets_kms_keys needs readable_secrets that they encrypt."
+  }
+}
+
 variable "bedrock_models" {
   type        = list(string)
   default     = []
@@ -327,10 +357,34 @@ variable "write_once" {
   description = "The bucket refuses to overwrite packs, environments and results, whoever asks: every put there must be conditional (If-None-Match)."
 }
 
+variable "audit" {
+  type = object({
+    mode = optional(string, "governance")
+    days = optional(number, 365)
+  })
+  default     = null
+  description = "A second bucket, with Object Lock, that servers copy their audit to: {} turns it on. Nobody changes or deletes an object there for days: not even root with mode compliance, with governance only who has s3:BypassGovernanceRetention. terraform destroy stops while there is one. $0 while empty ($0.023 a GB and month)."
+
+  validation {
+    condition     = var.audit == null || try(contains(["governance", "compliance"], var.audit.mode), false)
+    error_message = "audit.mode must be governance or compliance."
+  }
+  validation {
+    condition     = var.audit == null || try(var.audit.days >= 1 && var.audit.days <= 36500 && floor(var.audit.days) == var.audit.days, false)
+    error_message = "audit.days must be a whole number between 1 and 36500."
+  }
+}
+
 variable "force_destroy" {
   type        = bool
   default     = false
-  description = "terraform destroy deletes the bucket and the repository with all that is in them. Off: it stops while there is something."
+  description = "terraform destroy deletes the bucket and the repository with all that is in them, never the bucket of the audit. Off: it stops while there is something."
+}
+
+variable "team_budget" {
+  type        = bool
+  default     = false
+  description = "A DynamoDB table in which the servers of a team count their money together (budget.team.table of the settings). $0 while idle; about $0.00001 a job, and $0.20 a GB and month for the backup of the last 35 days. force_destroy also decides whether it may be deleted."
 }
 
 # Watching

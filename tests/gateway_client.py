@@ -13,9 +13,11 @@ from typing import Any
 
 from mcp_cloud_agents.domain.fix import Budget, ModelRoute, Provider
 from mcp_cloud_agents.worker.fix.gateway.forwarding import Forwarding
+from mcp_cloud_agents.worker.fix.gateway.guarded_upstream import GuardedUpstream
 from mcp_cloud_agents.worker.fix.gateway.server import Gateway
 from mcp_cloud_agents.worker.fix.gateway.upstream import Upstream
 from mcp_cloud_agents.worker.fix.meter import Meter
+from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 
 KEY = "sk-canary-7c2e9f04"
 SONNET, GPT = "claude-sonnet-4-5", "gpt-5"
@@ -94,13 +96,16 @@ def route_to(url: str, path: str = "/v1/messages", **changes: Any) -> ModelRoute
 
 @contextmanager
 def gateway_to(
-    *routes: ModelRoute, folder: Path, budget: Budget | None = None, output: int = 8_192
+    *routes: ModelRoute,
+    folder: Path,
+    budget: Budget | None = None,
+    output: int = 8_192,
+    breakers: ModelBreakers | None = None,
 ) -> Generator[Desk]:
     """An open gateway; it is closed with the block."""
     meter = Meter(budget or Budget(), str(folder / "spent.json"))
-    forwarding = Forwarding(
-        routes=routes, upstream=Upstream({"env:KEY": KEY}), meter=meter, most_output=output
-    )
+    upstream = GuardedUpstream(Upstream({"env:KEY": KEY}), breakers or ModelBreakers())
+    forwarding = Forwarding(routes=routes, upstream=upstream, meter=meter, most_output=output)
     with Gateway(forwarding, str(folder / "gateway.sock")) as gateway:
         yield Desk(gateway=gateway, meter=meter)
 

@@ -68,7 +68,7 @@ WORK: dict[str, Work] = {
 
 
 def open_ledger(folder: Path, dies_at: int | None = None) -> SqliteLedger:
-    ledger = SqliteLedger(str(folder / "ledger.sqlite"), entries)
+    ledger = SqliteLedger(str(folder / "ledger.sqlite"), entries, elsewhere=frozenset())
     if dies_at is not None:
         file = DyingFile(ledger._file.path, ledger._file._layout)
         file.left = dies_at

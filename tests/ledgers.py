@@ -15,7 +15,7 @@ from mcp_cloud_agents.domain.budget import Unreachable
 from mcp_cloud_agents.ports.ledger import Ledger, Limit, Order, Scope, ScopeKind, Tags
 from mcp_cloud_agents.settings import AwsSettings
 from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
-from mcp_cloud_agents.storage.team_ledger import OF_THE_TEAM, Offline, TeamLedger
+from mcp_cloud_agents.storage.team_ledger import Offline, TeamLedger
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.backends.aws_batch.clients import Clients
@@ -38,7 +38,11 @@ def limit(scope: Scope, cap: int = 100) -> Limit:
 
 
 def order(
-    token: str = "j1", amount: int = 10, *limits: Limit, at: float = 1.0, tags: Tags = TAGS
+    token: str = "j1",  # noqa: S107  a job's id
+    amount: int = 10,
+    *limits: Limit,
+    at: float = 1.0,
+    tags: Tags = TAGS,
 ) -> Order:
     """One with a limit of 100 for the day and the team each, unless others are given."""
     return Order(
@@ -86,7 +90,12 @@ def _clients(endpoint: str) -> Clients:
 
 def local(folder: Path) -> SqliteLedger:
     """This machine's ledger, of a member of a team."""
-    return SqliteLedger(str(folder / "ledger.sqlite"), elsewhere=OF_THE_TEAM)
+    return SqliteLedger(str(folder / "ledger.sqlite"))
+
+
+def counting_all(path: Path) -> SqliteLedger:
+    """One that counts the team's limits as well."""
+    return SqliteLedger(str(path), elsewhere=frozenset())
 
 
 def in_team(folder: Path, team: Ledger, offline: Offline = REFUSE) -> TeamLedger:
@@ -97,7 +106,7 @@ def in_team(folder: Path, team: Ledger, offline: Offline = REFUSE) -> TeamLedger
 def new_ledger(kind: str, folder: Path, endpoint: Callable[[], str]) -> Ledger:
     """An empty one."""
     if kind == "sqlite":
-        return SqliteLedger(str(folder / "ledger.sqlite"))
+        return counting_all(folder / "ledger.sqlite")
     team = dynamo(endpoint())
     return team if kind == "dynamo" else in_team(folder, team)
 

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from mcp_cloud_agents.bootstrap import audit_for
-from mcp_cloud_agents.cli.approve import PERSON
+from mcp_cloud_agents.cli.actor import at_a_terminal
 from mcp_cloud_agents.cli.asked import moment
 from mcp_cloud_agents.cli.lines import line
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write
@@ -61,7 +61,7 @@ def _entry(grant: Grant) -> Entry:
     return Entry(
         at=time.time(),
         action=Action.REVOKED,
-        actor=PERSON,
+        actor=at_a_terminal(),
         agent=grant.agent,
         backend=grant.backend,
         workspace=grant.workspace,

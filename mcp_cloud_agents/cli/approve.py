@@ -8,15 +8,15 @@ docs/approval.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcp_cloud_agents.cli.asked import question_rows
+from mcp_cloud_agents.cli.asked import question_rows, shown
+from mcp_cloud_agents.cli.person import agrees, check_no_agent
 from mcp_cloud_agents.cli.session import FAILED, PASSED, run, say, tell, write
-from mcp_cloud_agents.cli.tty import NoPerson, agree
 from mcp_cloud_agents.domain.actor import Actor
-from mcp_cloud_agents.domain.errors import NothingToApprove
+from mcp_cloud_agents.domain.errors import AgentsError, NotAllowed, NothingToApprove
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.domain.money import micros_of, usd
 from mcp_cloud_agents.governance.approval import TERMINAL, GrantWish
@@ -110,17 +110,15 @@ def _asked(job: str) -> tuple[JobView, Question]:
 
 
 def _check_digest(question: Question, digest: str) -> None:
-    if digest != question.digest:
-        _refuse_digest(question)
-
-
-def _refuse_digest(question: Question) -> NoReturn:
-    tell(
-        NothingToApprove(
-            f"The question about job {question.job_id} has another digest.",
-            hint=f"See what it asks: mcp-cloud-agents approve {question.job_id}",
-        )
-    )
+    try:
+        check_no_agent()
+        if digest != question.digest:
+            raise NothingToApprove(
+                f"The question about job {question.job_id} has another digest.",
+                hint=f"See what it asks: mcp-cloud-agents approve {question.job_id}",
+            )
+    except AgentsError as exc:
+        tell(exc)
 
 
 def _agreed(view: JobView, question: Question, wish: GrantWish | None) -> bool:
@@ -130,8 +128,8 @@ def _agreed(view: JobView, question: Question, wish: GrantWish | None) -> bool:
         rows.append(("and then", _further(question, wish)))
         ask = "Start it, and further jobs like it as said above?"
     try:
-        return agree(rows, ask)
-    except NoPerson as exc:
+        return agrees(shown(rows), f"\n{ask}")
+    except NotAllowed as exc:
         tell(exc)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.money import usd
-from mcp_cloud_agents.domain.rendering import counted
+from mcp_cloud_agents.domain.rendering import counted, render_text
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.request import JobView
@@ -43,6 +43,14 @@ def question_rows(view: JobView, question: Question) -> Rows:
         rows += [("edits by", spec.fix.edit_command)] if spec.fix.edit_command else []
     rows += [("command", spec.command), ("digest", question.digest)]
     return rows
+
+
+def shown(rows: Rows) -> str:
+    """The lines for a terminal; no text of theirs can start a line or move the cursor."""
+    return "".join(
+        f"{label:<10}{render_text(text)}".replace("\n", "\n" + " " * 10) + "\n"
+        for label, text in rows
+    )
 
 
 def moment(at: float) -> str:

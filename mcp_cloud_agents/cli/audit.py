@@ -94,6 +94,8 @@ def verify_(
         say("next  keep the folder as it is, and compare it with an export or the copy")
         raise typer.Exit(FAILED)
     _tell_whole(result)
+    if not files and settings.aws is not None and settings.aws.audit_bucket:
+        say(copy_text(_copy(settings).state()))
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.domain.circuit import BreakerPolicy, Circuit, at_text, circuit_of
+from mcp_cloud_agents.domain.rendering import counted
 from mcp_cloud_agents.storage.circuit_file import circuit_path, circuits_in
 from mcp_cloud_agents.storage.state_folder import StateFolder
 
@@ -40,7 +41,7 @@ def _rows(one: NamedCircuit, folder: str, now: float) -> Iterator[Finding]:
         name=_NAME,
         ok=not is_open,
         said=f"{one.name}: {circuit.replace('_', ' ')} since {at_text(record.since)}, {until}; "
-        f"{record.failures} failures in a row, the last: {record.why}",
+        f"{counted(record.failures, 'failure')} in a row, the last: {record.why}",
         remedy="Mend what it says: it is tried again by itself. When that is done, remove "
         f"{circuit_path(folder, one.name)} to try it at once.",
     )

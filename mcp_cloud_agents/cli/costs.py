@@ -84,12 +84,15 @@ def costs(
 def _recover(settings: Settings) -> None:
     """A ledger that can be read is left alone: the audit may be the younger of the two."""
     from mcp_cloud_agents.bootstrap import audit_for
+    from mcp_cloud_agents.storage.sqlite_file import Damaged
     from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
 
     ledger = SqliteLedger(StateFolder(settings.state_dir).ledger)
     try:
         ledger.open()
-    except LedgerUnusable:
+    except LedgerUnusable as exc:
+        if not isinstance(exc.__cause__, Damaged):  # locked, or of a newer version: a good file
+            raise
         links = audit_for(settings).links()
         found, aside = ledger.recover(link.entry for link in links)
     else:

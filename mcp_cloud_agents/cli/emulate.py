@@ -27,7 +27,7 @@ def emulate(
     It keeps all in memory, costs nothing and needs no account; its jobs run in the local sandbox.
     """
     try:
-        from mcp_cloud_agents.emulator.bootstrap import bootstrap
+        from mcp_cloud_agents.emulator.bootstrap import bootstrap, make_team_table
         from mcp_cloud_agents.emulator.emulator import serve
         from mcp_cloud_agents.emulator.options import Options
     except ImportError as exc:
@@ -43,8 +43,9 @@ def emulate(
         signal.signal(number, end)
     options = Options()
     with serve(options, port) as emulator:
-        outputs = _kept(bootstrap(emulator.endpoint, options.region))
-        write(_introduced(emulator.described(), outputs))
+        made = bootstrap(emulator.endpoint, options.region)
+        team = make_team_table(emulator.endpoint, options.region)
+        write(_introduced(emulator.described(), _kept(made | team), team))
         ended.wait()
 
 
@@ -58,7 +59,7 @@ def _kept(outputs: dict[str, Any]) -> str:
     return path
 
 
-def _introduced(told: dict[str, Any], outputs: str) -> str:
+def _introduced(told: dict[str, Any], outputs: str, team: dict[str, Any]) -> str:
     exports = " ".join(f"{name}={shlex.quote(text)}" for name, text in told["environment"].items())
     return (
         f"AWS is emulated on {told['endpoint']} (account {told['account_id']}, {told['region']}).\n"
@@ -66,5 +67,7 @@ def _introduced(told: dict[str, Any], outputs: str) -> str:
         "In another terminal, and for the MCP server you want to use it:\n"
         f"  export {exports}\n"
         f"  mcp-cloud-agents configure aws --from-terraform {shlex.quote(outputs)}\n"
-        "  mcp-cloud-agents submit tests --backend aws_batch\n"
+        "  mcp-cloud-agents submit tests --backend aws_batch\n\n"
+        "To try a budget that a team shares, in the configuration file:\n"
+        f'  [budget.team]\n  table = "{team["team_budget_table"]["value"]}"\n'
     )

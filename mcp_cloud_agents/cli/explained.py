@@ -60,7 +60,7 @@ def explained(links: Iterable[Link], job_id: str, today: Policy) -> Explained:
         facts=json.loads(entry.facts),
         today=effect_of(now),
         today_rule=now.rule,
-        same_policy=entry.policy_digest.partition("+")[0] == today.digest,
+        same_policy=entry.policy_digest == today.digest,
         steps=explain(today, facts),
     )
 

@@ -56,13 +56,13 @@ async def follow(runner: JobRunner, job_id: JobId) -> JobView:
 
 async def _may_start(runner: JobRunner, job_id: JobId, *, wait: bool) -> bool:
     """Whether there is something to follow; says what the job waits for."""
-    status = await runner.status(job_id)
+    status = (await runner.look(job_id)).status  # a look starts what was approved
     if status.state is JobState.AWAITING_APPROVAL and wait:
         say(f"it waits for a person; in another terminal: mcp-cloud-agents approve {job_id}")
         while status.state is JobState.AWAITING_APPROVAL:
             await anyio.sleep(_LOOK_EVERY_S)
             status = await runner.status(job_id)
-        status = (await runner.look(job_id)).status  # a look starts what was approved
+        status = (await runner.look(job_id)).status
     never = status.cause is not None and status.cause.kind is CauseKind.NOT_APPROVED
     return status.state is not JobState.AWAITING_APPROVAL and not never
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mcp_cloud_agents.cli.finding import Finding
-from mcp_cloud_agents.cli.trust import configured, trust_store
+from mcp_cloud_agents.cli.trust import snapshots_of, trust_store
 from mcp_cloud_agents.domain.errors import AgentsError, NotAWorktree
 from mcp_cloud_agents.domain.rendering import counted
 from mcp_cloud_agents.governance.policy_tests import outcomes
@@ -41,11 +41,14 @@ def _policy(path: str) -> Finding:
 def _trust(settings: Settings) -> Finding:
     """Not to be trusted is no failure: that is how every repository begins."""
     try:
-        store, found = trust_store(settings), configured(settings, settings.cwd)
-        trusted = store.of(found.common_dir, found.digest)
+        where = snapshots_of(settings).locate(settings.cwd)
+        trusted = trust_store(settings).everything(where.common_dir)
     except NotAWorktree:
         return Finding(name="trust", ok=True, said="no worktree here")
     except AgentsError as exc:
         return Finding(name="trust", ok=False, said=exc.message, remedy=exc.hint)
-    said = "is trusted" if trusted else "is not trusted: it gets no secret that needs trust"
-    return Finding(name="trust", ok=True, said=f"the configuration of {found.workspace} {said}")
+    said = "nothing of this repository is trusted: it gets no secret that needs that"
+    if trusted:
+        known = counted(len(trusted), "configuration")
+        said = f"{known} of this repository, the newest {trusted[0].digest[:12]}"
+    return Finding(name="trust", ok=True, said=said)

@@ -10,10 +10,14 @@ import os
 import termios
 
 from mcp_cloud_agents.domain.errors import NotAllowed
+from mcp_cloud_agents.settings import variables
 
 _TERMINAL = "/dev/tty"
 _YES = ("y", "yes")
 _MAX_BYTES = 1_024
+_AGENTS = ("CLAUDECODE", "AI_AGENT", "CODEX_SANDBOX")
+"""Variables that coding agents set in the shells that they run commands in."""
+_HINT = "Run the same command yourself in a terminal."
 
 
 def agrees(shown: str, question: str) -> bool:
@@ -22,16 +26,19 @@ def agrees(shown: str, question: str) -> bool:
     What was typed before the question was seen is thrown away.
 
     Raises:
-        NotAllowed: there is no terminal to ask at.
+        NotAllowed: there is no terminal to ask at, another program has it, or an agent runs us.
     """
+    check_no_agent()
     try:
         fd = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as exc:
         raise NotAllowed(
             "Only a person at a terminal can agree to this, and there is no terminal here.",
-            hint="Run the same command yourself in a terminal.",
+            hint=_HINT,
         ) from exc
     try:
+        if os.tcgetpgrp(fd) != os.getpgrp():
+            raise NotAllowed("Another program has the terminal here.", hint=_HINT)
         _say(fd, shown)
         termios.tcflush(fd, termios.TCIFLUSH)
         _say(fd, f"{question} [y/N] ")
@@ -39,6 +46,16 @@ def agrees(shown: str, question: str) -> bool:
     finally:
         os.close(fd)
     return answer.decode(errors="replace").strip().lower() in _YES
+
+
+def check_no_agent() -> None:
+    """Refuse in the shell of an agent. It could unset the variable: this is a rail, not a wall.
+
+    Raises:
+        NotAllowed: such a shell runs us.
+    """
+    if found := sorted(variables(_AGENTS)):
+        raise NotAllowed(f"This is the shell of an agent ({found[0]} is set).", hint=_HINT)
 
 
 def _say(fd: int, text: str) -> None:

@@ -15,7 +15,7 @@ from mcp_cloud_agents.cli.session import FAILED, PASSED, say, tell, write
 from mcp_cloud_agents.domain.decision import Allow
 from mcp_cloud_agents.domain.errors import AgentsError, BadConfig
 from mcp_cloud_agents.domain.rendering import counted, render_text
-from mcp_cloud_agents.governance.policy import Policy, decide, effect_of, explain
+from mcp_cloud_agents.governance.policy import REPOSITORY, Policy, decide, effect_of, explain
 from mcp_cloud_agents.governance.policy_tests import outcomes
 from mcp_cloud_agents.settings import load
 from mcp_cloud_agents.storage.policy_file import policy_path, read_policy_and_tests
@@ -172,5 +172,5 @@ def _print_explained(found: Explained, today: Policy) -> None:
     told = "the same policy" if found.same_policy else f"policy {today.digest}"
     write(f"today  {found.today} by {found.today_rule} ({told})\n")
     _print_steps(found.steps)
-    if "+" in found.policy_digest:
-        say("the repository's own policy counted then; today's is not looked at here")
+    if found.rule.startswith(REPOSITORY):
+        say("the repository's own policy decided then; what it says today is not looked at here")

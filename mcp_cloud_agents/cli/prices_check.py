@@ -1,4 +1,4 @@
-"""The part of `doctor` about what jobs in AWS cost: the table of prices can be read and is young."""
+"""The part of `doctor` about what jobs in AWS cost: whether the table of prices can be used."""
 
 from __future__ import annotations
 

@@ -20,10 +20,11 @@ from mcp_cloud_agents.bootstrap import job_owner
 from mcp_cloud_agents.cli.actor import at_a_terminal
 from mcp_cloud_agents.cli.person import agrees
 from mcp_cloud_agents.cli.session import FAILED, say, tell, write
-from mcp_cloud_agents.domain.errors import AgentsError, NotAWorktree
+from mcp_cloud_agents.domain.errors import AgentsError, NotAllowed, NotAWorktree
 from mcp_cloud_agents.domain.rendering import counted, render_text
 from mcp_cloud_agents.ports.audit import Action, Entry
 from mcp_cloud_agents.settings import load
+from mcp_cloud_agents.snapshots.genuine import is_genuine
 from mcp_cloud_agents.storage.sqlite_trust import SqliteTrust
 from mcp_cloud_agents.storage.state_folder import StateFolder
 
@@ -102,9 +103,17 @@ def configured(settings: Settings, path: str) -> Configured:
 
     Raises:
         NotAWorktree, UnreadableTree, BadConfig: it cannot be looked at.
+        NotAllowed: the repository does not know of this worktree.
     """
-    snapshots = _snapshots(settings)
+    snapshots = snapshots_of(settings)
     origin = snapshots.locate(os.path.abspath(path))
+    if not is_genuine(origin):
+        raise NotAllowed(
+            f"{origin.workspace} says it is a worktree of {origin.common_dir}, which does not "
+            "know of it.",
+            hint="Clone the repository anew, or make the worktree by `git worktree add`; or name "
+            "the folder in `workspaces` of a secret in config.toml.",
+        )
     files = configuration_of(snapshots, snapshots.take(origin))
     return Configured(workspace=origin.workspace, common_dir=origin.common_dir, files=files)
 
@@ -142,12 +151,12 @@ def _list(store: SqliteTrust) -> None:
 def _common_dir(settings: Settings, path: str) -> str:
     """Of the repository at `path`, or `path` itself: the repository may be gone."""
     try:
-        return _snapshots(settings).locate(os.path.abspath(path)).common_dir
+        return snapshots_of(settings).locate(os.path.abspath(path)).common_dir
     except NotAWorktree:
         return os.path.realpath(path)
 
 
-def _snapshots(settings: Settings) -> GitSnapshots:
+def snapshots_of(settings: Settings) -> GitSnapshots:
     """Files that may not be sent are left out here and refuse nothing: nothing is sent."""
     from mcp_cloud_agents.snapshots.screen import ScreenRules
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots

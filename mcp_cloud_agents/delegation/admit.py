@@ -9,15 +9,20 @@ which the next call finds by the job's id or the sweep gives back.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from statistics import median_high
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.decision import Allow, Ask, Decision, Deny, JobFacts
-from mcp_cloud_agents.domain.errors import AgentsError, OverBudget, PolicyDenied, Stopped
+from mcp_cloud_agents.domain.errors import (
+    AgentsError,
+    LedgerUnusable,
+    OverBudget,
+    PolicyDenied,
+    Stopped,
+)
 from mcp_cloud_agents.domain.money import Estimate
 from mcp_cloud_agents.governance.approval import question_digest
 from mcp_cloud_agents.governance.budget import (
@@ -27,8 +32,8 @@ from mcp_cloud_agents.governance.budget import (
     over_budget,
     period_of,
 )
-from mcp_cloud_agents.governance.policy import facts_to_json
 from mcp_cloud_agents.governance.ledger_rebuild import details_of
+from mcp_cloud_agents.governance.policy import facts_to_json
 from mcp_cloud_agents.ports.approvals import Answer, Question
 from mcp_cloud_agents.ports.audit import Action, Entry
 from mcp_cloud_agents.ports.ledger import Order, OverLimit, Reserved, ScopeKind, Tags
@@ -93,15 +98,22 @@ class Admission:
         rules: what persons wrote down.
         budget: what may be spent.
         stopped: why nothing may start; empty: it may.
+        local_time: weekday and time of a moment, `mon 14:05`, as `telemetry.local_time` tells it.
     """
 
     def __init__(
-        self, books: Books, rules: Rules, budget: BudgetTable, stopped: Callable[[], str]
+        self,
+        books: Books,
+        rules: Rules,
+        budget: BudgetTable,
+        stopped: Callable[[], str],
+        local_time: Callable[[float], str],
     ) -> None:
         self._books = books
         self._rules = rules
         self._budget = budget
         self._stopped = stopped
+        self._local_time = local_time
 
     def admit(
         self, record: Record, place: Place, actor: Actor, paths: tuple[str, ...] = ()
@@ -191,8 +203,10 @@ class Admission:
     def _raised(self, order: Order, refused: OverLimit) -> bool:
         """Whether the person's file has a higher limit than what is stored; then it is stored."""
         stored = refused.balance.limit
-        wanted = next(one for one in order.limits if one.scope == stored.scope)
-        if stored.scope.kind is ScopeKind.TEAM or wanted.cap_micros <= stored.cap_micros:
+        wanted = next((one for one in order.limits if one.scope == stored.scope), None)
+        if wanted is None or stored.scope.kind is ScopeKind.TEAM:  # others have a say in those
+            return False
+        if wanted.cap_micros <= stored.cap_micros:
             return False
         for limit in order.limits:
             if limit.scope.kind is not ScopeKind.TEAM:
@@ -200,20 +214,20 @@ class Admission:
         return True
 
     def _case(self, record: Record, place: Place, actor: Actor, paths: tuple[str, ...]) -> Case:
-        estimate = self.estimate(record, place)
-        facts = facts_of(
-            record, estimate, place.pricing.vcpus(record.spec), paths, self._books.clock.now()
-        )
+        estimate = place.pricing.estimate(record.spec)  # what is expected decides nothing
+        local_time = self._local_time(self._books.clock.now())
+        facts = facts_of(record, estimate, place.pricing.vcpus(record.spec), paths, local_time)
         return Case(record=record, actor=actor, estimate=estimate, facts=facts)
 
     @contextmanager
     def _denials(self, case: Case) -> Generator[None]:
-        """Write every no down before it is told."""
+        """Write every no down before it is told; an earlier call may have left money held."""
         try:
             yield
         except (Stopped, PolicyDenied, OverBudget) as exc:
             entry = case.entry(reason=exc.message)
             self._books.note(Action.DENIED, case.record, case.actor, entry)
+            self._release(case)
             raise
 
     @contextmanager
@@ -222,11 +236,16 @@ class Admission:
         try:
             yield
         except AgentsError:
-            if case.estimate.worst_micros:
-                self._books.ledger.release(case.record.spec.id, at=self._books.clock.now())
+            self._release(case)
             raise
 
-    def _ask(self, case: Case, ask: Ask) -> Question | None:
+    def _release(self, case: Case) -> None:
+        if not case.estimate.worst_micros:
+            return
+        with suppress(LedgerUnusable):  # the sweep gives it back once the ledger works
+            self._books.ledger.release(case.record.spec.id, at=self._books.clock.now())
+
+    def _ask(self, case: Case, ask: Ask) -> Question:
         """A question, unless a grant answers it."""
         books, now = self._books, self._books.clock.now()
         question = Question(
@@ -240,20 +259,34 @@ class Admission:
         )
         entry = case.entry(rule=ask.rule, reason=ask.reason)
         books.note(Action.ASKED, case.record, case.actor, entry)
-        question = books.approvals.ask(question)
+        return self.granted(books.approvals.ask(question), case.record, case.actor)
+
+    def granted(self, question: Question, record: Record, actor: Actor) -> Question:
+        """The question, answered where it waits and a grant says yes."""
+        books, now = self._books, self._books.clock.now()
         if question.answer is not Answer.WAITING:
             return question
         if (grant := books.approvals.use_grant(question, now=now)) is None:
             return question
         by = f"the grant {grant.id} of {grant.by}"
-        books.note(Action.APPROVED, case.record, case.actor, case.entry(rule=ask.rule, reason=by))
-        return books.approvals.answer(
+        worst = question.facts.worst_micros
+        said = Entry(
+            at=0,
+            action=Action.APPROVED,
+            actor=actor,
+            rule=question.rule,
+            reason=by,
+            worst_micros=worst,
+        )
+        books.note(Action.APPROVED, record, actor, said)
+        answered = books.approvals.answer(
             question.job_id, question.digest, Answer.APPROVED, by=by, why="", now=now
         )
+        return answered or question
 
 
 def facts_of(
-    record: Record, estimate: Estimate, vcpus: float, paths: tuple[str, ...], now: float
+    record: Record, estimate: Estimate, vcpus: float, paths: tuple[str, ...], local_time: str
 ) -> JobFacts:
     """What policy is told."""
     spec = record.spec
@@ -271,7 +304,7 @@ def facts_of(
         paths=tuple(one for one in (spec.folder, *paths) if one),
         engine=spec.fix.engine if spec.fix is not None else None,
         attempts=spec.fix.attempts if spec.fix is not None else 1,
-        local_time=f"{datetime.fromtimestamp(now).astimezone():%a %H:%M}".lower(),
+        local_time=local_time,
     )
 
 

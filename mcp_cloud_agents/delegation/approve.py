@@ -1,17 +1,18 @@
 """A person's word about a job that waits: start it, give it up, or only give its money back.
 
-Approving: the answer is stored (the first one counts), then written to the audit, then the job
-starts; after a crash in between, whoever looks at the job next starts it.
+Approving: the answer is stored (the first one counts) and written to the audit. Then the job is
+made ready (`ready`) and starts; after a crash in between, whoever looks at it next does both.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.delegation.books import PROGRAM
 from mcp_cloud_agents.domain.actor import Actor
-from mcp_cloud_agents.domain.errors import NothingToApprove
+from mcp_cloud_agents.domain.errors import AuditUnusable, LedgerUnusable, NothingToApprove
 from mcp_cloud_agents.domain.money import usd
 from mcp_cloud_agents.governance.approval import GrantWish, answered_by, grant_of, question_digest
 from mcp_cloud_agents.governance.ledger_rebuild import details_of
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.approvals import Question
     from mcp_cloud_agents.ports.ledger import Order
     from mcp_cloud_agents.ports.records import Record
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +50,46 @@ class Approver:
         self._admission = admission
 
     def question(self, record: Record) -> Question | None:
-        """What a person was asked about this job; when its time is up, its money is free again."""
+        """What a person was asked about this job; one that is not to run holds no money any more.
+
+        It is given back here when the time is up, and after a crash between a no and its end.
+        """
         question = self._books.approvals.get(record.spec.id, now=self._books.clock.now())
-        if question is not None and question.answer is Answer.EXPIRED:
-            self._books.give_back(record, Action.EXPIRED, PROGRAM, reason=question.reason)
+        if question is None or not question.facts.worst_micros:
+            return question
+        try:
+            if question.answer is Answer.EXPIRED:
+                self._books.give_back(record, Action.EXPIRED, PROGRAM, reason=question.reason)
+            elif question.answer is Answer.DENIED:
+                reason = f"{question.answered_by} said no"
+                self._books.give_back(record, Action.RELEASED, PROGRAM, reason=reason)
+        except (LedgerUnusable, AuditUnusable) as exc:  # looking works; the next look tries again
+            _log.warning("money_not_given_back: %s: %s", record.spec.id, exc.message)
         return question
+
+    def resume(self, record: Record, actor: Actor) -> Question | None:
+        """The same for a call that is repeated: a grant may answer what still waits."""
+        question = self.question(record)
+        return None if question is None else self._admission.granted(question, record, actor)
+
+    def ready(self, record: Record, place: Place, question: Question) -> None:
+        """All that has to be true just before an approved job starts, whoever starts it.
+
+        Raises:
+            Stopped, OverBudget, LedgerUnusable, AuditUnusable: it must not start now.
+        """
+        self._admission.check_stopped()
+        order = self._admission.reserve(record, self._admission.estimate(record, place))
+        entry = Entry(
+            at=0,
+            action=Action.ALLOWED,
+            actor=PROGRAM,
+            rule=question.rule,
+            reason=f"approved by {question.answered_by}",
+            worst_micros=question.facts.worst_micros,
+            details=details_of(order) if order is not None else (),
+        )
+        self._books.note(Action.ALLOWED, record, PROGRAM, entry)
 
     def answer(self, record: Record, place: Place, word: Word) -> Question:
         """Store the answer; of a job that was approved the caller starts what waits.
@@ -81,8 +119,8 @@ class Approver:
 
     def hold(self, record: Record, actor: Actor, *, why: str) -> None:
         """Nobody agreed now: the money is free again, the question stays open until its end."""
-        self._waiting(record)
-        self._books.give_back(record, Action.RELEASED, actor, reason=why)
+        if self._waiting(record).facts.worst_micros:
+            self._books.give_back(record, Action.RELEASED, actor, reason=why)
 
     def _waiting(self, record: Record) -> Question:
         question = self.question(record)
@@ -114,7 +152,8 @@ class Approver:
         )
         if word.answer is not Answer.APPROVED:
             self._books.note(Action.DECLINED, record, word.actor, said)
-            self._books.give_back(record, Action.RELEASED, word.actor, reason=said.reason)
+            if question.facts.worst_micros:
+                self._books.give_back(record, Action.RELEASED, word.actor, reason=said.reason)
             return
         self._books.note(Action.APPROVED, record, word.actor, said)
         if word.grant is not None:

@@ -27,9 +27,13 @@ from mcp_cloud_agents.delegation.validate import validate
 from mcp_cloud_agents.delegation.waiting import NO_LOG, Polled, status_of, waiting_view
 from mcp_cloud_agents.domain.applied import ApplyMode
 from mcp_cloud_agents.domain.errors import (
+    AuditUnusable,
     BackendUnavailable,
     IsolationUnavailable,
+    LedgerUnusable,
     ModelUnusable,
+    NotAllowed,
+    NothingToApprove,
     OverBudget,
     UnknownJob,
     too_weak,
@@ -60,6 +64,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _PASSED_OVER = (BackendUnavailable, IsolationUnavailable, ModelUnusable)
 """What keeps a job from one place only; nothing was started there."""
+_NOT_NOW = (NotAllowed, LedgerUnusable, AuditUnusable)
+"""Why a job that a person agreed to waits on."""
 _REPEATED = "This key already started this job; nothing new was started."
 _UNDER_WAY = "The same work on the same tree is under way already; this is that job."
 
@@ -87,7 +93,7 @@ class JobRunner:
         self._admission = admission
         self._approver = Approver(books, admission)
         self._settler = Settler(books, places, admission)
-        self._submitter = Submitter(records, places, admission, books)
+        self._submitter = Submitter(records, places, admission, self._approver, books)
         self._elsewhere = Elsewhere(places)
         self._records = records
         self._roots = tuple(roots)
@@ -182,8 +188,13 @@ class JobRunner:
         """
         record = await self._record(job_id)
         word = Word(answer=answer, actor=actor, why=why, grant=grant)
-        place = self._places.of(record.backend)
-        await self._read(partial(self._approver.answer, record, place, word))
+        answered = partial(self._approver.answer, record, self._places.of(record.backend), word)
+        try:
+            await self._read(answered)
+        except OverBudget:
+            if not await self.sweep():
+                raise
+            await self._read(answered)
         return await self._view(record)
 
     async def hold(self, job_id: JobId, *, actor: Actor, why: str) -> JobView:
@@ -218,7 +229,7 @@ class JobRunner:
             await follow(backend, record.spec.id)
         except UnknownJob:
             await observe_question(partial(self._question, record), on_change=on_change)
-            if not (await self._view(record)).status.state.done:
+            if (await self._view(record)).question is None:  # it was started
                 await follow(backend, record.spec.id)
 
     async def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
@@ -271,10 +282,16 @@ class JobRunner:
         """Whether a job waited for a person, and does no more."""
         question = await self._question(record)
         if question is None or question.answer is not Answer.WAITING:
-            return question is not None and question.answer is not Answer.APPROVED
+            if question is not None and question.answer is Answer.APPROVED:
+                await self._view(record)  # a word that was given stands: it starts, and is ended
+                return False
+            return question is not None
         word = Word(answer=Answer.DENIED, actor=actor, why="it was cancelled")
         place = self._places.of(record.backend)
-        await self._read(partial(self._approver.answer, record, place, word))
+        try:
+            await self._read(partial(self._approver.answer, record, place, word))
+        except NothingToApprove:  # somebody was faster
+            return await self._given_up(record, actor)
         return True
 
     async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
@@ -350,7 +367,10 @@ class JobRunner:
                 raise
             if question.answer is not Answer.APPROVED:
                 return waiting_view(record, question, note)
-        await self._submitter.begin(record)
+        try:
+            await self._submitter.approved(record, question)
+        except _NOT_NOW as exc:
+            return waiting_view(record, question, f"It is approved, but not started: {exc.message}")
         return await collect(backend, record, note=note)
 
     async def _question(self, record: Record) -> Question | None:

@@ -7,13 +7,14 @@ gives the money back of those that were never started.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 
 from mcp_cloud_agents.delegation.books import PROGRAM
-from mcp_cloud_agents.domain.errors import AgentsError, BackendFailed, JobCorrupt, UnknownJob
+from mcp_cloud_agents.domain.errors import AgentsError, JobCorrupt, UnknownJob
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.domain.money import Money
 from mcp_cloud_agents.ports.audit import Action, Entry
@@ -67,10 +68,10 @@ class Settler:
                 closed += await self._call(partial(self._never_started, held))
             except JobCorrupt:
                 closed += await self._call(partial(self._unknown, held))
-            except BackendFailed as exc:
+            except AgentsError as exc:  # one job that cannot be looked at is no end of the sweep
                 _log.warning("not_settled_yet: %s: %s", held.order.token, exc.message)
             else:
-                closed += view.status.state.done
+                closed += _closed(view)
         return closed
 
     def _money(self, record: Record, view: JobView) -> Money:
@@ -84,9 +85,9 @@ class Settler:
         if held is None:
             actual = pricing.actual_micros(spec, view.status, view.result) if done else None
             return Money(estimate=estimate, actual_micros=actual)
-        if held.state is ReservationState.OPEN and done:
-            if view.question is not None:  # it never started
-                return Money(estimate=estimate, actual_micros=0)
+        if done and view.question is not None:  # it never started
+            return replace(_told(held, Money(estimate=estimate)), actual_micros=0)
+        if done and held.state is not ReservationState.SETTLED:  # RELEASED: it ran all the same
             held = self._settle(record, view)
         return _told(held, Money(estimate=estimate))
 
@@ -138,6 +139,11 @@ class Settler:
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._threads)
+
+
+def _closed(view: JobView) -> bool:
+    """Whether nothing is held back for the job any more, as far as anybody can tell."""
+    return view.status.state.done and view.money is not None and not view.money.reserved_micros
 
 
 def _told(held: Reservation | None, money: Money) -> Money:

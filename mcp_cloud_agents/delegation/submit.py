@@ -6,6 +6,7 @@ with the same key admits and starts it. A crash after the start changes nothing:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,27 +22,37 @@ from mcp_cloud_agents.domain.errors import (
 from mcp_cloud_agents.ports.approvals import Answer
 from mcp_cloud_agents.ports.audit import Action
 from mcp_cloud_agents.ports.records import Record
+from mcp_cloud_agents.resilience.deadline import deadline_for
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.admit import Admission
+    from mcp_cloud_agents.delegation.approve import Approver
     from mcp_cloud_agents.delegation.books import Books
     from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.delegation.request import Request
     from mcp_cloud_agents.domain.job import JobSpec
+    from mcp_cloud_agents.ports.approvals import Question
     from mcp_cloud_agents.ports.records import Records
 
 T = TypeVar("T")
+_MAY_START = (Answer.WAITING, Answer.APPROVED)
 
 
 class Submitter:
     """Brings a specification to its backend, once, when it may."""
 
     def __init__(
-        self, records: Records, places: Places, admission: Admission, books: Books
+        self,
+        records: Records,
+        places: Places,
+        admission: Admission,
+        approver: Approver,
+        books: Books,
     ) -> None:
         self._records = records
         self._places = places
         self._admission = admission
+        self._approver = approver
         self._books = books
         self._threads = anyio.CapacityLimiter(4)
 
@@ -55,16 +66,21 @@ class Submitter:
         return found
 
     async def under_way(self, spec: JobSpec) -> Record | None:
-        """A job that does the same work and has not ended."""
+        """A job that does the same work and has not ended, or waits for a person."""
         for record in await self._call(partial(self._records.same_work, spec.digest)):
-            try:
-                backend = self._places.of(record.backend).backend
-                status = await backend.status(record.spec.id)
-            except (UnknownJob, JobCorrupt, BackendUnavailable):
-                continue
-            if not status.state.done:
+            if await self._is_under_way(record):
                 return record
         return None
+
+    async def _is_under_way(self, record: Record) -> bool:
+        try:
+            status = await self._places.of(record.backend).backend.status(record.spec.id)
+        except UnknownJob:
+            question = await self._call(partial(self._approver.question, record))
+            return question is not None and question.answer in _MAY_START
+        except (JobCorrupt, BackendUnavailable):
+            return False
+        return not status.state.done
 
     async def submit(self, spec: JobSpec, place: Place, request: Request) -> Record:
         """Claim, admit, start; what is returned may be the job of another who was faster.
@@ -75,43 +91,77 @@ class Submitter:
         """
         mine = Record(spec=spec, backend=place.name)
         record = await self._call(partial(self._records.claim, mine))
-        if record.spec.id == spec.id:
-            await self._admit(record, request)
-        else:
+        if record.spec.id != spec.id:
             await self._go_on(record, request)
+            return record
+        try:
+            await self._admit(record, request)
+        except AgentsError:
+            await self._call(partial(self._records.forget, [record.spec.id]))
+            raise
         return record
+
+    async def approved(self, record: Record, question: Question) -> None:
+        """Start a job that a person agreed to.
+
+        Raises:
+            Stopped, OverBudget, LedgerUnusable, AuditUnusable: it must not start now.
+            BackendUnavailable: it cannot; its money was given back. The next look tries again.
+        """
+        place = self._places.of(record.backend)
+        await self._call(partial(self._approver.ready, record, place, question))
+        try:
+            await self._start(record)
+        except BackendUnavailable as exc:
+            await self._give_back(record, exc.message)
+            raise
+
+    async def _give_back(self, record: Record, reason: str) -> None:
+        books, action = self._books, Action.RELEASED
+        await self._call(partial(books.give_back, record, action, PROGRAM, reason=reason))
 
     async def begin(self, record: Record) -> None:
         """Start a job that was admitted. Raises BackendUnavailable: all was given back."""
         try:
-            await self._places.of(record.backend).backend.submit(record.spec)
+            await self._start(record)
         except BackendUnavailable as exc:
-            give_back = partial(
-                self._books.give_back, record, Action.RELEASED, PROGRAM, reason=exc.message
-            )
-            await self._call(give_back)
+            await self._give_back(record, exc.message)
             await self._call(partial(self._records.forget, [record.spec.id]))
             raise
 
+    async def _start(self, record: Record) -> None:
+        """Its time counts from now: not while a person was asked."""
+        spec = record.spec
+        at = deadline_for(spec.limits, spec.setup.commands, self._books.clock.now())
+        await self._places.of(record.backend).backend.submit(replace(spec, deadline_at=at))
+
     async def _go_on(self, record: Record, request: Request) -> None:
-        """Do what a crash may have left undone for a job that was claimed."""
+        """Do what a crash may have left undone for a job that was claimed.
+
+        Nothing is forgotten when it may not start: who claimed it may be starting it right now.
+        """
+        backend = self._places.of(record.backend).backend
         try:
-            await self._places.of(record.backend).backend.status(record.spec.id)
+            await backend.status(record.spec.id)
         except UnknownJob:
-            await self._admit(record, request)
+            await self._admit_again(record, request)
         except JobCorrupt:
             return
         else:
-            await self._places.of(record.backend).backend.submit(record.spec)
+            await self._start(record)
+
+    async def _admit_again(self, record: Record, request: Request) -> None:
+        """A job that was asked about is not decided again: its question stands."""
+        question = await self._call(partial(self._approver.resume, record, request.actor))
+        if question is None:
+            await self._admit(record, request)
+        elif question.answer is Answer.APPROVED:
+            await self.approved(record, question)
 
     async def _admit(self, record: Record, request: Request) -> None:
         place = self._places.of(record.backend)
         admit = partial(self._admission.admit, record, place, request.actor, request.wish.paths)
-        try:
-            question = await self._call(admit)
-        except AgentsError:
-            await self._call(partial(self._records.forget, [record.spec.id]))
-            raise
+        question = await self._call(admit)
         if question is None or question.answer is Answer.APPROVED:
             await self.begin(record)
 

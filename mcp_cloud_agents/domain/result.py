@@ -39,6 +39,8 @@ class CauseKind(StrEnum):
     """It waited for a machine until the queue gave up."""
     MODEL_UNUSABLE = "model_unusable"
     """A fix could ask no model: a key or a price is missing."""
+    SECRET_UNUSABLE = "secret_unusable"  # noqa: S105  names a cause
+    """A secret of the job is missing, empty or denied."""
     NOT_APPROVED = "not_approved"
     """A person said no, or nobody said yes in time."""
     DEADLINE = "deadline"

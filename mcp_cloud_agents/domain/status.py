@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mcp_cloud_agents.domain.job import JobState, next_states
 from mcp_cloud_agents.domain.result import Cause, Progress
@@ -36,8 +36,9 @@ class JobStatus:
     """When the supervisor last wrote; None before it started."""
     waiting: str = ""
     """Why it has not started yet, or has to start again, where that is known."""
-    attempts: tuple[Attempt, ...] | None = None
-    """What a job that is done is billed for; None: nobody knows, or nothing is."""
+    attempts: tuple[Attempt, ...] | None = field(default=None, compare=False)
+    """What a job that is done is billed for, as far as whoever looked could see; None: nobody
+    knows. The same job may be told with more or less of it."""
 
     def advance(self, to: JobState, *, at: float, cause: Cause | None = None) -> JobStatus:
         """The status after one step.

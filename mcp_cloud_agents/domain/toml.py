@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import UnionType
-from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
-from typing import get_type_hints as hints_of
+from typing import (
+    Annotated,
+    Any,
+    NoReturn,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from mcp_cloud_agents.domain.errors import BadConfig
 from mcp_cloud_agents.domain.toml_places import Path, line_and_column, spots_of
@@ -103,10 +113,11 @@ def _not_toml(data: bytes, file: str, exc: ValueError | RecursionError) -> NoRet
         what, at = "it is not UTF-8", len(data[: exc.start].decode())
     elif isinstance(exc, RecursionError):
         what, at = _DEEP, _deepest(text)
-    elif number := _HUGE_NUMBER.search(text):
+    found = _TOLD_AT.search(what)
+    if found is None and (number := _HUGE_NUMBER.search(text)):
         what, at = "a number has too many digits", number.start()
     line, column = line_and_column(text, at)
-    if found := _TOLD_AT.search(what):
+    if found is not None:
         what = what[: found.start()]
         if found["line"]:
             line, column = int(found["line"]), int(found["column"])
@@ -126,20 +137,23 @@ def _deepest(text: str) -> int:
 def _refuse_odd_values(table: dict[str, Any], data: bytes, file: str) -> None:
     """`nan` and `inf` compare with nothing, and endless nesting ends every stack."""
     todo: list[tuple[Path, object]] = [((), table)]
+    odd: list[tuple[Path, float]] = []
     while todo:
         path, value = todo.pop()
-        if isinstance(value, float) and not math.isfinite(value):
-            where = place(data, path, file=file)
-            what = f"{value} is no number that can be used here"
-            raise BadConfig(f"{where}: not valid TOML: {what}.", hint=_SYNTAX)
         if len(path) > MAX_DEPTH:
-            where = _told(file, *line_and_column(data.decode(), _deepest(data.decode())))
+            text = data.decode()
+            where = _told(file, *line_and_column(text, _deepest(text)))
             raise BadConfig(f"{where}: not valid TOML: {_DEEP}.", hint=_SYNTAX)
-        if isinstance(value, dict):
+        if isinstance(value, float) and not math.isfinite(value):
+            odd.append((path, value))
+        elif isinstance(value, dict):
             inside = cast("dict[str, object]", value).items()
             todo += [((*path, key), one) for key, one in inside]
         elif isinstance(value, list):
             todo += [((*path, i), one) for i, one in enumerate(cast("list[object]", value))]
+    for path, value in odd:  # `place` has a stack as well, so the depth is known by now
+        what = f"{value} is no number that can be used here"
+        raise BadConfig(f"{place(data, path, file=file)}: not valid TOML: {what}.", hint=_SYNTAX)
 
 
 def _refuse_unknown(value: object, hint: Any, path: Path, *, file: str, data: bytes) -> None:
@@ -147,6 +161,12 @@ def _refuse_unknown(value: object, hint: Any, path: Path, *, file: str, data: by
         for key, inner in _inside(value, one, path, file=file, data=data):
             below = cast("dict[str | int, object]", value)[key]
             _refuse_unknown(below, inner, (*path, key), file=file, data=data)
+
+
+@cache
+def _hints_of(shape: Any) -> dict[str, Any]:
+    """The types of a class's fields; their texts are compiled, so each class has this once."""
+    return get_type_hints(shape)
 
 
 def _inside(
@@ -157,7 +177,7 @@ def _inside(
     if isinstance(value, dict):
         table = cast("dict[str, object]", value)
         if is_dataclass(hint):
-            known = hints_of(hint)
+            known = _hints_of(hint)
             allowed = [field.name for field in fields(hint)]
             _refuse_key(table, allowed, path, file=file, data=data)
             return [(key, known[key]) for key in table]

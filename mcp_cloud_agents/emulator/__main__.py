@@ -16,7 +16,7 @@ _LOOK_S = 0.2
 def main() -> int:
     """Start, say where, wait for SIGINT, SIGTERM or, with --until-eof, the end of stdin."""
     asked = _arguments()
-    from mcp_cloud_agents.emulator.bootstrap import bootstrap
+    from mcp_cloud_agents.emulator.bootstrap import bootstrap, make_team_table
     from mcp_cloud_agents.emulator.emulator import serve
     from mcp_cloud_agents.emulator.options import Options
 
@@ -32,7 +32,10 @@ def main() -> int:
         with serve(options, asked.port) as emulator:
             told = emulator.described()
             if asked.bootstrap:
-                told["outputs"] = bootstrap(emulator.endpoint, asked.region)
+                outputs = bootstrap(emulator.endpoint, asked.region)
+                if asked.team_budget:
+                    outputs |= make_team_table(emulator.endpoint, asked.region)
+                told["outputs"] = outputs
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
             if asked.until_eof:
@@ -56,6 +59,11 @@ def _arguments() -> argparse.Namespace:
         "--bootstrap",
         action="store_true",
         help="make bucket, queues, roles and the rest; `outputs` are the Terraform module's",
+    )
+    parser.add_argument(
+        "--team-budget",
+        action="store_true",
+        help="with --bootstrap: the team's table, too, as the module makes it if asked to",
     )
     parser.add_argument("--until-eof", action="store_true", help="end when stdin ends")
     return parser.parse_args()

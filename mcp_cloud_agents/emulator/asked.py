@@ -74,6 +74,8 @@ def asked(environ: Environ, call: AwsCall, options: Options) -> Asked:
         given: dict[str, Any] = _json(body_of(environ))
         resource = _log_arn(given) if call.service == "logs" else _repository_arn(given)
         return Asked(call.action, options.arn(call.service, resource) if resource else "")
+    if call.protocol == "json" and call.service in {"ssm", "secretsmanager"}:
+        return _of_secret(call, _json(body_of(environ)), options)
     if call.service == "sqs":  # a batch needs what one message needs (Amazon SQS permissions)
         return Asked(call.action.removesuffix("Batch"))
     return Asked()
@@ -89,6 +91,16 @@ def _of_s3(environ: Environ, call: AwsCall) -> Asked:
     if call.action in _CREATES:
         keys["s3:objectcreationoperation"] = (str(_CREATES[call.action]).lower(),)
     return Asked(_S3_ACTIONS.get(call.action, call.action), "", keys)
+
+
+def _of_secret(call: AwsCall, given: dict[str, Any], options: Options) -> Asked:
+    """One parameter, or a secret that was asked for by its ARN; another as moto has it."""
+    name = str(given.get("Name" if call.service == "ssm" else "SecretId", ""))
+    if name.startswith("arn:"):
+        return Asked(call.action, name)
+    if call.service == "ssm" and name:
+        return Asked(call.action, options.arn("ssm", f"parameter/{name.lstrip('/')}"))
+    return Asked()
 
 
 def _log_arn(given: Mapping[str, Any]) -> str:

@@ -27,6 +27,8 @@ class Options:
     log_flush_s: how late a log line comes to CloudWatch.
     minimum_timeout_s, minimum_runnable_s: refusals of shorter timeouts (AWS: 60) and queue limits
         (AWS: 600), to be lowered by tests.
+    timeout_speed: so many times sooner a job's timeout runs out, so that one of an hour can be
+        waited for in a test.
     managed_policies: whether IAM has those of AWS (takes some seconds).
     """
 
@@ -38,6 +40,7 @@ class Options:
     log_flush_s: float = 0.2
     minimum_timeout_s: int = 60
     minimum_runnable_s: int = 600
+    timeout_speed: float = 1.0
     managed_policies: bool = False
 
     def arn(self, service: str, resource: str) -> str:

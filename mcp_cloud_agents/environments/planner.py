@@ -11,6 +11,7 @@ from mcp_cloud_agents.agents.repository_config import (
     RepositoryConfig,
     parse_repository_config,
 )
+from mcp_cloud_agents.agents.repository_policy import FILE as POLICY_FILE
 from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.domain.fix_policy import FixPolicy, check_keys_elsewhere, order_of
 from mcp_cloud_agents.domain.job import Kind
@@ -74,7 +75,8 @@ class TreePlanner:
         """See the port."""
         read = _Reader(self._snapshots, snapshot)
         folders = upwards(wish.folder, self._snapshots.names(snapshot), read)
-        read([FILE, *(posixpath.join(one.path, name) for one in folders for name in _DETECTION)])
+        looked_for = (posixpath.join(one.path, name) for one in folders for name in _DETECTION)
+        read([FILE, POLICY_FILE, *looked_for])
         config = _config(read([FILE]).get(FILE))
         called = _called(wish, config, folders)
         if not called.folder.names:
@@ -99,6 +101,7 @@ class TreePlanner:
             limits=limits,
             folder=called.folder.path,
             fix=order,
+            policy=read([POLICY_FILE]).get(POLICY_FILE),
         )
 
     def _order(self, wish: Wish, suite: str, limits: Limits) -> FixOrder | None:

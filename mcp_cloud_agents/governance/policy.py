@@ -13,7 +13,8 @@ from mcp_cloud_agents.governance.conditions import Conditions, first_unmet
 DEFAULT = "default"
 """What decides where no rule fits."""
 NOTHING = hashlib.sha256(b"").hexdigest()
-_REPOSITORY = "repository: "
+REPOSITORY = "repository: "
+"""Begins the name of a rule that is a repository's own."""
 
 
 class Effect(StrEnum):
@@ -89,7 +90,7 @@ def combine(person: Decision, repository: Decision) -> Decision:
         return person
     if isinstance(repository, Allow):
         return person
-    rule = _REPOSITORY + repository.rule
+    rule = REPOSITORY + repository.rule
     reason = f"The repository's own policy says: {repository.reason}"
     return replace(repository, rule=rule, reason=reason)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
@@ -45,10 +46,13 @@ class _File:
     tests: Annotated[tuple[PolicyTest, ...], Meta(max_length=500)] = ()
 
 
+@lru_cache(maxsize=16)
 def parse_policy(
     data: bytes, *, file: str, max_bytes: int = MAX_BYTES
 ) -> tuple[Policy, tuple[PolicyTest, ...]]:
     """The policy of a file's content, and the tests that it carries.
+
+    Files are read for every job and hardly ever change, so the newest results are kept.
 
     Args:
         data: the content.

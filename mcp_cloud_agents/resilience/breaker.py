@@ -12,9 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
-import anyio.to_thread
-
 from mcp_cloud_agents.domain.circuit import (
     BreakerPolicy,
     Circuit,
@@ -97,6 +94,8 @@ class Breaker:
 
 async def told(step: Callable[[], T]) -> T:
     """Call a breaker in a thread, as its record may be a file; also when all is being cancelled."""
+    import anyio.to_thread  # a worker that asks no place needs nothing of it
+
     said: list[T] = []
     with anyio.CancelScope(shield=True):
         said.append(await anyio.to_thread.run_sync(step))

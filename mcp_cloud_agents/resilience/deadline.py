@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mcp_cloud_agents.domain.sandbox import Limits
+
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import JobSpec
-    from mcp_cloud_agents.domain.sandbox import Limits
 
 QUEUE_S = 6 * 3600.0
 """For waiting until there is room: a night's worth of jobs, and short of a stuck queue's days."""
@@ -70,8 +71,8 @@ class Hops:
 
     def set_up_s(self, now: float) -> float:
         """For the environment: the run keeps its limit, or half of what there is."""
-        whole = self._working(now, float("inf"))
-        return self._working(now, self.limits.setup_timeout_s, min(self.limits.timeout_s, whole / 2))
+        half = self._working(now, float("inf")) / 2
+        return self._working(now, self.limits.setup_timeout_s, min(self.limits.timeout_s, half))
 
     def run_s(self, now: float) -> float:
         """For the command, or all of a fix."""

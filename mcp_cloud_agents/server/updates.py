@@ -17,6 +17,7 @@ from mcp.server.subscriptions import ResourceUpdated
 
 from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.domain.job import JobId, JobState
+from mcp_cloud_agents.domain.result import CauseKind
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -104,22 +105,26 @@ class Updates:
                 await anyio.sleep(_MIN_GAP_S)  # many lines, one update
 
     async def _tell_of_answer(self, runner: JobRunner, job_id: JobId) -> bool:
-        """Wait until a job that waits for a person may start; whether that was its end."""
-        seen = await runner.status(job_id)
+        """Wait until a job that waits for a person may start; whether it never will."""
+        seen = (await runner.look(job_id)).status  # a look starts what was approved
         if seen.state is not JobState.AWAITING_APPROVAL:
-            return False
+            return _never_started(seen)
         while seen.state is JobState.AWAITING_APPROVAL:
             await anyio.sleep(_LOOK_EVERY_S)
             seen = await runner.status(job_id)
-        ended = (await runner.look(job_id)).status.state.done  # a look starts what was approved
+        seen = (await runner.look(job_id)).status
         await self._publish(f"job://{job_id}")
-        return ended
+        return _never_started(seen)
 
     async def _publish(self, uri: str) -> None:
         await self._bus.publish(ResourceUpdated(uri=uri))
         session = self._legacy.get(uri)
         if session is not None:
             await session.send_resource_updated(uri)
+
+
+def _never_started(status: JobStatus) -> bool:
+    return status.cause is not None and status.cause.kind is CauseKind.NOT_APPROVED
 
 
 def _changed(job: str, seen: JobStatus, now: JobStatus) -> list[str]:

@@ -110,7 +110,8 @@ class AuditFiles:
         known = self.folder.head()
         if known is None:
             known = START
-            write_durably(os.path.join(self.folder.path, "machine"), secrets.token_hex(8).encode())
+            if not self.folder.machine():
+                write_durably(self.folder.machine_path, secrets.token_hex(8).encode())
             write_durably(self.folder.head_path, _head_text(known))
         return known
 

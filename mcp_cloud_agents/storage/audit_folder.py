@@ -81,6 +81,7 @@ class AuditFolder:
     def __init__(self, path: str) -> None:
         self.path = path
         self.head_path = os.path.join(path, "head")
+        self.machine_path = os.path.join(path, "machine")
         self.copied_path = os.path.join(path, "copied")
 
     @contextmanager
@@ -90,11 +91,12 @@ class AuditFolder:
             yield
 
     def files(self) -> list[ChainFile]:
-        """Those with entries, oldest first."""
-        try:
-            names = os.listdir(self.path)
-        except FileNotFoundError:
-            return []
+        """Those with entries, oldest first. Raises AuditUnusable."""
+        with audit_errors(self.path):
+            try:
+                names = os.listdir(self.path)
+            except FileNotFoundError:
+                return []
         found = [
             ChainFile(first=int(match[1]), path=os.path.join(self.path, name))
             for name in names
@@ -124,7 +126,7 @@ class AuditFolder:
     def machine(self) -> str:
         """Random name of this chain; empty before the first entry."""
         with audit_errors(self.path):
-            return (read_whole(os.path.join(self.path, "machine"), limit=100) or b"").decode()
+            return (read_whole(self.machine_path, limit=100) or b"").decode()
 
     def standing(self) -> Standing:
         """What is there, at one moment. Raises AuditUnusable."""

@@ -58,9 +58,9 @@ class Table(Protocol):
         ...
 
 
-def turns(within_s: float = _WITHIN_S) -> Iterator[bool]:
+def turns() -> Iterator[bool]:
     """One turn a try, with random and longer and longer waits between; True: it is the last."""
-    deadline, wait_s, pause = time.monotonic() + within_s, _FIRST_WAIT_S, threading.Event()
+    deadline, wait_s, pause = time.monotonic() + _WITHIN_S, _FIRST_WAIT_S, threading.Event()
     while True:
         late = time.monotonic() + wait_s > deadline
         yield late

@@ -100,7 +100,7 @@ class SecretValues:
                 )
 
     def _of_environment(self, name: str) -> str:
-        if not self._files and _TAKEN.fullmatch(name):
+        if not self._files and is_taken(name):
             raise Unusable(
                 "the variable is one of AWS, the system or the worker",
                 "Give the value a variable of its own by `secrets` of the Terraform module.",
@@ -114,6 +114,11 @@ class SecretValues:
                 f"For jobs in AWS give the containers {name} by `secrets` of the Terraform module.",
             )
         return found[name]
+
+
+def is_taken(name: str) -> bool:
+    """Whether a container's variable is one of AWS, the system or the worker: never a secret."""
+    return _TAKEN.fullmatch(name) is not None
 
 
 def _of_file(path: str) -> str:

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -123,9 +123,9 @@ class SqliteFile:
     @contextmanager
     def _writers_wait(self) -> Generator[None]:
         """Hold the turn to write in the file that is there, where it can still be held."""
-        with closing(self._connect()) as db:
+        with ExitStack() as held:
             try:
-                db.execute("BEGIN IMMEDIATE")
+                held.enter_context(closing(self._connect())).execute("BEGIN IMMEDIATE")
             except sqlite3.DatabaseError as exc:
                 if not _damaged(exc):
                     raise
@@ -150,7 +150,11 @@ class SqliteFile:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
-        db.execute("PRAGMA synchronous = FULL")
+        try:
+            db.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
     def _prepare(self) -> None:

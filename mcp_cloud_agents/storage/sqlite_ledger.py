@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.audit import Entry
 
 T = TypeVar("T")
+OF_THE_TEAM = frozenset({ScopeKind.TEAM})
 _RECOVER = (
     "Let a person run `mcp-cloud-agents costs --recover`: it puts the file aside and makes a new "
     "one from the audit. Until then nothing that costs is started."
@@ -67,7 +68,7 @@ class SqliteLedger:
         path: str,
         known: Callable[[], Iterable[Entry]] = lambda: (),
         *,
-        elsewhere: frozenset[ScopeKind] = frozenset(),
+        elsewhere: frozenset[ScopeKind] = OF_THE_TEAM,
     ) -> None:
         self._path = path
         self._elsewhere = elsewhere

@@ -9,7 +9,7 @@ state/
   audit/              what was decided and done (audit_folder.py)
   jobs/<id>/          one job (job_folder.py)
   tidied              when old things were last removed
-  stopped             nothing that costs is started while it is there (stop_flag.py)
+  stopped             no job is started while it is there (stop_flag.py)
   queue/              tickets of jobs that wait or run
   breakers/           what is remembered of places and models that fail (circuit_file.py)
   snapshots/          private git dirs, one a worktree

@@ -1,4 +1,4 @@
-"""The stop flag: while this file is there, nothing that costs is started on this machine."""
+"""The stop flag: while this file is there, no job is started on this machine."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from mcp_cloud_agents.domain.budget import Unreachable
 from mcp_cloud_agents.domain.errors import AgentsError, LedgerUnusable
@@ -36,13 +36,11 @@ from mcp_cloud_agents.ports.ledger import (
 from mcp_cloud_agents.storage.dynamo_table import AnswerLost
 from mcp_cloud_agents.storage.files import storage_errors
 from mcp_cloud_agents.storage.lock import locked
-from mcp_cloud_agents.storage.sqlite_ledger import ledger_errors
+from mcp_cloud_agents.storage.sqlite_ledger import OF_THE_TEAM, ledger_errors
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-OF_THE_TEAM = frozenset({ScopeKind.TEAM})
-"""What the local ledger of a team's member does not count: its `elsewhere`."""
 _STRIPES = 64
 _WAIT_S = 60.0
 
@@ -82,19 +80,20 @@ class TeamLedger:
 
     def reserve(self, orders: Sequence[Order]) -> Reserved | OverLimit:
         """See the port."""
-        wanted = checked_orders(orders)
-        with self._turn([one.token for one in wanted]):
-            outcome = self._local.reserve(wanted)
-            shared = self._still_shared(wanted)
+        tokens = [one.token for one in checked_orders(orders)]
+        with self._turn(tokens):
+            before = frozenset(one.token for one in self._open_in_both(tokens))
+            outcome = self._local.reserve(orders)
+            shared = self._open_in_both(tokens)
             if isinstance(outcome, OverLimit) or not shared:
                 return outcome
-            return self._reserve_in_team(shared, outcome)
+            return self._reserve_in_team(shared, before, outcome)
 
     def settle(self, token: str, actual_micros: int | None, *, at: float) -> Reservation | None:
         """See the port."""
         with self._turn([token]):
             known = self._local.get(token)
-            if _is_shared(known) and not _is(known, ReservationState.SETTLED):
+            if _is_shared(known) and known.state is not ReservationState.SETTLED:
                 told = self._team.settle(token, actual_micros, at=at)
                 if told is not None:  # the same words in both, also when they come a second time
                     actual_micros = told.actual_micros
@@ -104,8 +103,10 @@ class TeamLedger:
         """See the port."""
         with self._turn([token]):
             known = self._local.get(token)
-            if _is_shared(known) and _is(known, ReservationState.OPEN):
-                self._team.release(token, at=at)
+            if _is_shared(known) and _is_open(known):
+                told = self._team.release(token, at=at)
+                if told is not None and told.state is ReservationState.SETTLED:
+                    return self._local.settle(token, told.actual_micros, at=at)
             return self._local.release(token, at=at)
 
     def set_cap(self, limit: Limit) -> Balance:
@@ -144,22 +145,23 @@ class TeamLedger:
     def _of(self, scope: Scope) -> Ledger:
         return self._team if scope.kind in OF_THE_TEAM else self._local
 
-    def _still_shared(self, orders: Sequence[Order]) -> tuple[Order, ...]:
-        """Those that the team has to know of: it may, and may not, do so already."""
-        known = {one.token: self._local.get(one.token) for one in orders}
-        return tuple(
-            one
-            for one in orders
-            if _is_shared(known[one.token]) and _is(known[one.token], ReservationState.OPEN)
-        )
+    def _open_in_both(self, tokens: Sequence[str]) -> tuple[Order, ...]:
+        """What is open here and the team may hold, too."""
+        rows = (self._local.get(token) for token in tokens)
+        return tuple(one.order for one in rows if _is_shared(one) and _is_open(one))
 
-    def _reserve_in_team(self, orders: Sequence[Order], locally: Reserved) -> Reserved | OverLimit:
+    def _reserve_in_team(
+        self, orders: Sequence[Order], before: frozenset[str], locally: Reserved
+    ) -> Reserved | OverLimit:
+        """The second step; `before` it, the team may have known of these tokens."""
         try:
             outcome = self._team.reserve([_team_part(one) for one in orders])
+        except AnswerLost as exc:
+            return self._without_team(orders, frozenset(one.token for one in orders), exc)
         except LedgerUnusable as exc:
-            return self._without_team(orders, exc)
+            return self._without_team(orders, before, exc)
         except AgentsError:  # more than it takes at once
-            self._release_here(orders)
+            self._release_here(orders, before)
             raise
         if isinstance(outcome, OverLimit):
             self._give_back(orders)
@@ -173,33 +175,38 @@ class TeamLedger:
             if held is None or held.state is ReservationState.RELEASED:
                 self._local.release(one.token, at=one.at)
 
-    def _without_team(self, orders: Sequence[Order], exc: LedgerUnusable) -> Reserved | OverLimit:
+    def _without_team(
+        self, orders: Sequence[Order], unknown: frozenset[str], exc: LedgerUnusable
+    ) -> Reserved | OverLimit:
         """Go on alone up to a limit, or refuse.
 
-        After a lost answer the team may hold the money: then the row stays as it is, open and
-        shared, until the sweep can ask the team.
+        Args:
+            orders: as they are held here.
+            unknown: tokens that the team may hold: their rows stay open and shared, until the
+                sweep can ask the team.
+            exc: why it cannot be asked now.
         """
-        lost = isinstance(exc, AnswerLost)
         if self._offline.when_unreachable is Unreachable.REFUSE:
-            if not lost:
-                self._release_here(orders)
+            self._release_here(orders, unknown)
             raise exc
-        outcome = self._local.replace([self._alone(one, shared=lost) for one in orders])
-        if isinstance(outcome, OverLimit) and not lost:
-            self._release_here(orders)
+        alone = [self._alone(one, shared=one.token in unknown) for one in orders]
+        outcome = self._local.replace(alone)
+        if isinstance(outcome, OverLimit):
+            self._release_here(orders, unknown)
         return outcome
 
-    def _release_here(self, orders: Sequence[Order]) -> None:
+    def _release_here(self, orders: Sequence[Order], unknown: frozenset[str]) -> None:
         for one in orders:
-            self._local.release(one.token, at=one.at)
+            if one.token not in unknown:
+                self._local.release(one.token, at=one.at)
 
     def _alone(self, order: Order, *, shared: bool) -> Order:
         """The order with a limit of this machine's day in place of the team's, or beside it."""
         day = f"{datetime.fromtimestamp(order.at, UTC):%Y-%m-%d}"
         scope = Scope(kind=ScopeKind.TEAM_OFFLINE, key=day)
         own = Limit(scope=scope, cap_micros=self._offline.local_micros)
-        kept = order.limits if shared else _without(order, OF_THE_TEAM)
-        return replace(order, limits=(*kept, own))
+        gone = {ScopeKind.TEAM_OFFLINE} if shared else {ScopeKind.TEAM_OFFLINE, *OF_THE_TEAM}
+        return replace(order, limits=(*_without(order, frozenset(gone)), own))
 
     @contextmanager
     def _turn(self, tokens: Sequence[str]) -> Generator[None]:
@@ -212,14 +219,14 @@ class TeamLedger:
             yield
 
 
-def _is_shared(one: Reservation | None) -> bool:
+def _is_shared(one: Reservation | None) -> TypeGuard[Reservation]:
     """Whether the team counts it, too."""
     limits = () if one is None else one.order.limits
     return any(limit.scope.kind in OF_THE_TEAM for limit in limits)
 
 
-def _is(one: Reservation | None, state: ReservationState) -> bool:
-    return one is not None and one.state is state
+def _is_open(one: Reservation) -> bool:
+    return one.state is ReservationState.OPEN
 
 
 def _team_part(order: Order) -> Order:

@@ -20,9 +20,12 @@ from mcp_cloud_agents.domain.job import Snapshot
 from mcp_cloud_agents.domain.patch import Patch, refusal, steers_tools
 from mcp_cloud_agents.domain.rendering import render
 from mcp_cloud_agents.domain.result import CauseKind
+from mcp_cloud_agents.governance.redaction import NOTHING, Redactor
 from mcp_cloud_agents.snapshots.listing import Disk, OnDisk, Seen, fields, joined, stale
 from mcp_cloud_agents.storage.files import write_all
 from mcp_cloud_agents.worker.boxed_git import BoxedGit, GitStopped
+from mcp_cloud_agents.worker.patch_secrets import carries_secret, check_changes
+from mcp_cloud_agents.worker.withheld import holds_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,7 +108,11 @@ class _Taken:
 
 
 def collect_patch(
-    git: BoxedGit, snapshot: Snapshot, folder: str, refuse: Refuse | None = None
+    git: BoxedGit,
+    snapshot: Snapshot,
+    folder: str,
+    refuse: Refuse | None = None,
+    redactor: Redactor = NOTHING,
 ) -> CollectedPatch:
     """What the job changed in its workspace, compared with the snapshot it was restored from.
 
@@ -114,6 +121,7 @@ def collect_patch(
         snapshot: what was restored.
         folder: where to write `patch.diff`.
         refuse: why a path may not be changed besides, or None; such paths stay as in the snapshot.
+        redactor: knows the job's secrets; a patch that holds one is withheld.
     """
     try:
         os.chmod(git.workspace, 0o700, follow_symlinks=True)  # a job may take it from itself
@@ -122,11 +130,12 @@ def collect_patch(
         # Who refuses paths collects again and again: the index is of the last time, not the base.
         if refuse is None and not (taken.remove or taken.add or taken.refused):
             return CollectedPatch(patch=None, notes=_unread(said))
-        return _Making(git, snapshot, folder, refuse or _nothing).make(taken, _unread(said))
+        making = _Making(git, snapshot, folder, refuse or _nothing, redactor)
+        return making.make(taken, _unread(said))
     except (AgentsError, OSError, ValueError, RecursionError, MemoryError) as exc:
         why = exc.message if isinstance(exc, AgentsError) else str(exc)
         cancelled = isinstance(exc, GitStopped) and exc.kind is CauseKind.CANCELLED
-        notes = (f"{NO_PATCH}{render(why.encode())[:300]}",)
+        notes = (f"{NO_PATCH}{redactor.known(render(why.encode()))[:400]}",)
         return CollectedPatch(patch=None, notes=notes, cancelled=cancelled)
 
 
@@ -192,6 +201,7 @@ class _Making:
     snapshot: Snapshot
     folder: str
     refuse: Refuse
+    redactor: Redactor
 
     def make(self, taken: _Taken, notes: tuple[str, ...]) -> CollectedPatch:
         """The patch without what is refused, which stays as it was in the snapshot."""
@@ -212,8 +222,21 @@ class _Making:
         if not changes:
             notes = (*notes, *_left_out(left_out))
             return CollectedPatch(patch=None, notes=notes, refused=left_out)
+        self._check(changes)
         patch = _patch(git, self.snapshot, self.folder, changes, left_out)
+        self._check_kept(patch)
         return CollectedPatch(patch=patch, notes=notes, refused=left_out)
+
+    def _check(self, changes: list[_Change]) -> None:
+        """Nothing in it may hold a secret of the job."""
+        check_changes(self.git, [(c.path, c.old, c.oid) for c in changes], self.redactor)
+
+    def _check_kept(self, patch: Patch) -> None:
+        """Nor may the patch's own text, which has names and lines around the changed ones."""
+        path = os.path.join(self.folder, "patch.diff")
+        if self.redactor.longest and holds_secret(path, self.redactor):
+            os.unlink(path)
+            raise carries_secret(patch.paths)
 
 
 def _tree(git: BoxedGit, snapshot: Snapshot, restore: list[bytes]) -> list[_Change]:

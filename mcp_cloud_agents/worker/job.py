@@ -19,6 +19,7 @@ from mcp_cloud_agents.domain.result import (
     VerdictOutcome,
 )
 from mcp_cloud_agents.domain.sandbox import IsolationRecord, Network
+from mcp_cloud_agents.domain.secret import Phase
 from mcp_cloud_agents.domain.verdict import judge
 from mcp_cloud_agents.resilience.deadline import Hops, deadline_here
 from mcp_cloud_agents.storage.environments import EnvironmentFolder
@@ -32,15 +33,16 @@ from mcp_cloud_agents.worker.endings import (
     stopped_in_restore,
     timed,
 )
-from mcp_cloud_agents.worker.fix.keys import resolve
 from mcp_cloud_agents.worker.kept import Kept
+from mcp_cloud_agents.worker.redacting_desk import RedactingDesk
 from mcp_cloud_agents.worker.restore import restore
 from mcp_cloud_agents.worker.run import Grace
 from mcp_cloud_agents.worker.setup import Prepared, Site, prepare
 from mcp_cloud_agents.worker.task import Task
+from mcp_cloud_agents.worker.vault import BARE, Given, Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from mcp_cloud_agents.domain.fix import FixOrder
     from mcp_cloud_agents.domain.job import JobSpec
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.worker.places import Places
     from mcp_cloud_agents.worker.run import Ran
     from mcp_cloud_agents.worker.shared_environments import SharedEnvironments
+    from mcp_cloud_agents.worker.vault import Exposure
 
 
 _COULD_NOT_RUN = (126, 127)  # what a shell says of a program it cannot execute, or find
@@ -70,15 +73,14 @@ class Job:
         places: Places,
         desk: Desk,
         shared: SharedEnvironments | None = None,
-        handed: Mapping[str, str] | None = None,
+        given: Given | None = None,
         hops: Hops | None = None,
     ) -> None:
         self._spec = spec
         self._places = places
-        self._desk = desk
+        self._vault = Vault(spec, given or Given())
+        self._desk: Desk = RedactingDesk(desk, self._vault)
         self._shared = shared
-        self._handed = handed or {}
-        """Variables of the person's environment that hold keys of models, see `fix.keys`."""
         self._hops = hops or hops_of(spec)
         self._restore_s = self._run_s = 0.0
         """What they may take, once they have begun."""
@@ -106,6 +108,7 @@ class Job:
             notes=(*probe.notes, *self._spec.setup.notes),
             loopback=probe.loopback,
         )
+        self._vault.open()
         self._desk.enter(JobState.STARTING)
         self._restore_s = self._hops.restore_s(time.monotonic())
         git = self._git(sandbox, "git", self._places.path("workspace"), self._restore_s)
@@ -122,11 +125,12 @@ class Job:
             if prepared.cause is not None:
                 self.give_up(prepared.cause)
                 return
+            exposure = self._vault.expose(Phase.RUN)
             self._desk.enter(JobState.RUNNING)
             if self._spec.fix is not None:
-                self._fix(self._spec.fix, sandbox, prepared)
+                self._fix(self._spec.fix, sandbox, prepared, exposure)
             else:
-                self._run(git, sandbox, prepared)
+                self._run(git, sandbox, prepared, exposure)
         finally:
             if prepared.lock is not None:
                 os.close(prepared.lock)
@@ -179,6 +183,7 @@ class Job:
             log=self._desk.log,
             limits=replace(limits, setup_timeout_s=int(within_s)),
             env=self._places.setup_env,
+            exposure=self._vault.expose(Phase.SETUP) if self._spec.setup.commands else BARE,
             cancelled=self._desk.cancelled,
             tick=lambda: self._desk.beat(None),
             workspace=self._places.path("workspace"),
@@ -198,9 +203,9 @@ class Job:
         cause = timed(prepared.cause, "during set-up", within_s=within_s, limit_s=own_s)
         return replace(prepared, cause=cause)
 
-    def _run(self, git: BoxedGit, sandbox: Sandbox, prepared: Prepared) -> None:
+    def _run(self, git: BoxedGit, sandbox: Sandbox, prepared: Prepared, exposure: Exposure) -> None:
         """The work of a job that has one command."""
-        task = Task(self._spec, self._places, self._desk)
+        task = Task(self._spec, self._places, self._desk, exposure=exposure)
         try:
             self._run_s = self._hops.run_s(time.monotonic())
             ran = task.run(sandbox, prepared.env, within_s=self._run_s)
@@ -210,14 +215,16 @@ class Job:
         finally:
             task.close()
 
-    def _fix(self, order: FixOrder, sandbox: Sandbox, prepared: Prepared) -> None:
+    def _fix(
+        self, order: FixOrder, sandbox: Sandbox, prepared: Prepared, exposure: Exposure
+    ) -> None:
         """The work of a job that makes and judges candidates."""
         from mcp_cloud_agents.worker.fix.job import FixJob  # other jobs need nothing of it
 
         started_at = time.monotonic()
-        fix = FixJob(self._spec, order, self._places, self._desk)
+        fix = FixJob(self._spec, order, self._places, self._desk, exposure)
         self._run_s = self._hops.run_s(started_at)
-        worked = fix.work(sandbox, prepared.env, resolve(order, self._handed), self._run_s)
+        worked = fix.work(sandbox, prepared.env, self._vault.keys, self._run_s)
         self._timings = replace(self._timings, run_s=_since(started_at))
         self._desk.enter(JobState.COLLECTING)
         cause = self._timed(fix.cause(worked))

@@ -13,6 +13,7 @@ from mcp_cloud_agents.runners.junit import write as write_junit
 from mcp_cloud_agents.storage.files import write_durably
 from mcp_cloud_agents.worker.collect import collect_patch
 from mcp_cloud_agents.worker.collect_files import Wanted, collect_files
+from mcp_cloud_agents.worker.withheld import without_secrets
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import Snapshot
@@ -41,15 +42,17 @@ class Kept:
     ) -> Kept:
         """Collect patch and report into `folder`; what cannot be kept becomes a note."""
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        changed = collect_patch(git, snapshot, folder)
+        redactor = task.exposure.redactor
+        changed = collect_patch(git, snapshot, folder, redactor=redactor)
         artifacts: list[Artifact] = []
         notes = list(changed.notes)
         if changed.patch is not None:
             artifacts.append(_patch_artifact(changed.patch))
         if report is not None:
             own, why = _report_artifacts(task, report, folder)
+            own, withheld = without_secrets(own, folder, redactor)
             artifacts += own
-            notes += why
+            notes += (*why, *withheld)
         return Kept(
             patch=changed.patch,
             artifacts=tuple(artifacts),

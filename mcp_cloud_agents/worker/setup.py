@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.result import Cause, CauseKind
 from mcp_cloud_agents.domain.sandbox import Bind, Confinement, Limits, Network, inside_tree
+from mcp_cloud_agents.governance.redacted_stream import RedactedStream
 from mcp_cloud_agents.ports.sandbox import Sandbox
 from mcp_cloud_agents.storage.environments import EnvironmentFolder, Mark
 from mcp_cloud_agents.storage.files import storage_errors
 from mcp_cloud_agents.storage.trees import is_plain_folder, size_of
 from mcp_cloud_agents.worker.generated_files import GENERATED, GIVE, KEEP_NEW_FILES, NOTE_FILES
+from mcp_cloud_agents.worker.left_in_environment import left_in
 from mcp_cloud_agents.worker.run import Ran, Watch, run
 from mcp_cloud_agents.worker.setup_failure import Excerpt, explain
+from mcp_cloud_agents.worker.vault import BARE, Exposure
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.setup import SetupPlan
@@ -54,6 +57,8 @@ class Site:
     """The job's restored workspace; it gets what set-up generated in its copy of the tree."""
     env: tuple[tuple[str, str], ...] = ()
     """The person's variables for set-up commands."""
+    exposure: Exposure = BARE
+    """The secrets that the plan's commands get."""
     cancelled: Callable[[], bool] = lambda: False
     tick: Callable[[], None] = lambda: None
 
@@ -225,6 +230,8 @@ def _build(plan: SetupPlan, site: Site, deadline: float) -> Cause | None:
         site.checkout(build.tree)
         if (cause := _run_all(plan, site, build, deadline)) is not None:
             return cause
+        if (where := _left_in(build, site, deadline)) is not None:
+            return _kept_a_secret(where)
         duration_s = time.monotonic() - started_at
         mark = Mark(
             source=plan.source,
@@ -237,6 +244,22 @@ def _build(plan: SetupPlan, site: Site, deadline: float) -> Cause | None:
         return None
     finally:
         build.abandon()
+
+
+def _left_in(build: Build, site: Site, deadline: float) -> str | None:
+    """Where the environment holds a secret; others would find it there, and so would the run."""
+    if not site.exposure.env:
+        return None
+    return left_in(build.env, site.exposure.redactor, deadline=deadline)
+
+
+def _kept_a_secret(where: str) -> Cause:
+    return Cause(
+        kind=CauseKind.SETUP_FAILED,
+        message=f"The environment may hold a secret of the set-up, so it is not used: {where}.",
+        hint="Let set-up commands use the secret without writing it below /env: by a variable, or "
+        "by a file in the home, which is gone after each command.",
+    )
 
 
 def _run_all(plan: SetupPlan, site: Site, build: Build, deadline: float) -> Cause | None:
@@ -272,18 +295,24 @@ def _run(
         confinement = _confinement(plan, site, build, folder="" if own else plan.folder)
     except ValueError:
         return None
+    if not own:
+        confinement = replace(confinement, env=(*confinement.env, *site.exposure.env))
 
     def sink(data: bytes) -> None:
         excerpt.add(data)
         site.log(data)
 
+    output = RedactedStream(site.exposure.redactor, sink)
     watch = Watch(
         timeout_s=max(0.0, deadline - time.monotonic()),
         disk=(build.env, build.tree),
         cancelled=site.cancelled,
         tick=site.tick,
     )
-    return run(site.sandbox, ["/bin/sh", "-c", command], confinement, sink=sink, watch=watch)
+    argv = ["/bin/sh", "-c", command]
+    ran = run(site.sandbox, argv, confinement, sink=output.feed, watch=watch)
+    output.close()
+    return ran
 
 
 def _confinement(plan: SetupPlan, site: Site, build: Build, *, folder: str) -> Confinement:

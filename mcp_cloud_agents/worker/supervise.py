@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING
 from mcp_cloud_agents.domain.errors import AgentsError, NoSpace
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import Cause, CauseKind
+from mcp_cloud_agents.governance.known_secrets import KnownSecrets
 from mcp_cloud_agents.sandbox.choose import choose, drivers
 from mcp_cloud_agents.storage.job_folder import WORKING
 from mcp_cloud_agents.storage.queue import Ticket
 from mcp_cloud_agents.storage.state_folder import StateFolder
 from mcp_cloud_agents.storage.trees import remove_tree
+from mcp_cloud_agents.telemetry.logs import redact_logs
 from mcp_cloud_agents.worker.endings import past_deadline
 from mcp_cloud_agents.worker.fix.keys import read_handed
 from mcp_cloud_agents.worker.housekeeping import tidy
 from mcp_cloud_agents.worker.job import Job
 from mcp_cloud_agents.worker.places import Places
+from mcp_cloud_agents.worker.vault import Given, was_handed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +51,18 @@ def supervise(
     Args:
         claim: the job.
         sandboxes: it runs in the first that will do; None: they are looked for.
-        handed: a pipe with the keys of its models, see `fix.keys`; None: it has none.
+        handed: a pipe with the keys of its models and its secrets; None: it has none.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder, host = claim.folder, claim.host
     candidates = sandboxes or drivers(job_uid=host.owner)
-    job = Job(claim.spec, _places(folder, host), claim.desk, handed=read_handed(handed))
+    values, known = read_handed(handed), KnownSecrets()
+    known.remember((*values.keys.values(), *values.secrets.values()))
+    redact_logs(known.known)
+    given = Given(variables=values.keys, read=was_handed(values.secrets))
+    job = Job(claim.spec, _places(folder, host), claim.desk, given=given)
     _work(job, claim, candidates)
     _clear(folder)
     claim.desk.close()  # what follows is about other jobs
@@ -152,6 +159,8 @@ def _kind(exc: AgentsError) -> CauseKind:
             return CauseKind.DISK
         case "model_unusable":
             return CauseKind.MODEL_UNUSABLE
+        case "secret_unusable":
+            return CauseKind.SECRET_UNUSABLE
         case _:
             return CauseKind.INTERNAL
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from mcp_cloud_agents.domain.rendering import render
 from mcp_cloud_agents.domain.sandbox import Bind, Confinement, inside_tree
+from mcp_cloud_agents.governance.redacted_stream import RedactedStream
 from mcp_cloud_agents.runners.detect import runner_named
 from mcp_cloud_agents.runners.progress import ProgressReader
 from mcp_cloud_agents.runners.runner import Inside
 from mcp_cloud_agents.worker.places import ReportFolder
 from mcp_cloud_agents.worker.run import Ran, Watch, run
 from mcp_cloud_agents.worker.setup import environment_binds, search_path
+from mcp_cloud_agents.worker.vault import BARE, Exposure
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.job import JobSpec
@@ -50,11 +52,20 @@ class Task:
         places: where its things are; a fresh report folder is made there.
         desk: who follows it.
         workspace: host folder of the tree; empty: the job's.
+        exposure: the secrets that its command gets; what it says and reports has none.
     """
 
     def __init__(
-        self, spec: JobSpec, places: Places, desk: Follower, *, workspace: str = ""
+        self,
+        spec: JobSpec,
+        places: Places,
+        desk: Follower,
+        *,
+        workspace: str = "",
+        exposure: Exposure = BARE,
     ) -> None:
+        self.exposure = exposure
+        self._output = RedactedStream(exposure.redactor, self._keep)
         self._spec = spec
         self._places = places
         self._desk = desk
@@ -89,7 +100,12 @@ class Task:
                 *tools,
             ),
             limits=self._spec.limits,
-            env=(*self._spec.setup.env, *self._spec.setup.run_env, *extra_env),
+            env=(
+                *self._spec.setup.env,
+                *self._spec.setup.run_env,
+                *extra_env,
+                *self.exposure.env,
+            ),
             path=search_path(self._spec.setup),
             cwd=inside_tree(self._spec.folder),
             tmpfs=self._spec.setup.tmpfs if env is not None else (),
@@ -103,12 +119,15 @@ class Task:
         self._desk.log(f"{self._spec.folder}$ {self._spec.command}\n".encode())
         ran = run(sandbox, ("/bin/sh", "-c", command), confinement, sink=self._sink, watch=watch)
         if self._filter is not None:
-            self._keep(self._filter.flush())
+            self._output.feed(self._filter.flush())
+        self._output.close()
         return ran
 
     def report(self) -> TestReport | None:
         """What the tests reported; None for a plain command."""
-        return self._runner.read(self.folder) if self._runner is not None else None
+        if self._runner is None:
+            return None
+        return self.exposure.redactor.value(self._runner.read(self.folder))
 
     def head(self) -> str:
         """The first output, rendered."""
@@ -135,7 +154,7 @@ class Task:
         return instrumented.command, instrumented.env, tools
 
     def _sink(self, data: bytes) -> None:
-        self._keep(self._filter.feed(data) if self._filter is not None else data)
+        self._output.feed(self._filter.feed(data) if self._filter is not None else data)
 
     def _keep(self, data: bytes) -> None:
         self._desk.log(data)

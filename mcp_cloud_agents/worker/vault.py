@@ -63,7 +63,7 @@ class Given:
 
     variables: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Variables that hold keys of its models, see `fix.keys`."""
-    read: Read = was_handed({})
+    read: Read = field(default_factory=lambda: was_handed({}))
 
 
 class Vault:
@@ -98,7 +98,7 @@ class Vault:
             SecretUnusable: one is missing, empty or denied.
         """
         grants = of_phase(self._spec.secrets, phase)
-        values = self._given.read(grants) if grants else {}
+        values = dict(self._given.read(grants)) if grants else dict[str, str]()
         self._learn(values.values())
         return Exposure(
             env=tuple(sorted(values.items())), redactor=self.redactor, known=self._known

@@ -42,7 +42,8 @@ def without_secrets(
     """
     if not redactor.longest:
         return tuple(artifacts), ()
-    kept, notes = list[Artifact](), list[str]()
+    kept: list[Artifact] = []
+    notes: list[str] = []
     for artifact in artifacts:
         path = os.path.join(folder, artifact.name)
         if not holds_secret(path, redactor):

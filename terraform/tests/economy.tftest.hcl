@@ -86,6 +86,21 @@ run "names_the_settings_of_the_server" {
   }
 }
 
+run "the_job_role_reads_the_secrets_that_are_named" {
+  variables {
+    readable_secrets = ["arn:aws:ssm:eu-central-1:123456789012:parameter/team/token"]
+  }
+
+  assert {
+    condition     = aws_iam_role_policy.readable_secrets[0].role == aws_iam_role.job.id
+    error_message = "the job role reads it"
+  }
+  assert {
+    condition     = !can(jsondecode(aws_batch_job_definition.this["x86_64"].container_properties).secrets)
+    error_message = "the definition does not have it"
+  }
+}
+
 run "keys_of_models_come_by_reference" {
   variables {
     secrets = { MODEL_KEY = "arn:aws:ssm:eu-central-1:123456789012:parameter/team/key" }

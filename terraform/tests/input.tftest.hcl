@@ -52,6 +52,14 @@ run "nat_in_economy" {
   expect_failures = [var.nat_gateway]
 }
 
+run "all_secrets_of_the_account" {
+  command = plan
+  variables {
+    readable_secrets = ["arn:aws:ssm:eu-central-1:123456789012:parameter/*"]
+  }
+  expect_failures = [var.readable_secrets]
+}
+
 run "a_key_in_place_of_its_arn" {
   command = plan
   variables {

@@ -28,7 +28,7 @@ ROOT = Path(mcp_cloud_agents.__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = (README, *sorted((ROOT / "docs").glob("*.md")))
 PROGRAM = "mcp-cloud-agents"
-FROM_THE_FILE_ONLY = {"aws", "fix", "setup_env"}
+FROM_THE_FILE_ONLY = {"aws", "budget", "fix", "secrets", "setup_env"}
 
 
 def numbered(path: Path) -> Iterator[tuple[str, str]]:

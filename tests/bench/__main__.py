@@ -18,6 +18,8 @@ TOPICS = (
     "cloud",
     "apply",
     "fix",
+    "audit",
+    "ledger",
 )
 
 

@@ -73,7 +73,7 @@ def test_secrets_never_reach_what_is_written(opened: Callable[[], Audit], tmp_pa
 def test_of_many_threads_each_gets_a_number_of_its_own(opened: Callable[[], Audit]) -> None:
     audit = opened()
     with ThreadPoolExecutor(8) as pool:
-        written = list(pool.map(lambda turn: audit.append(an_entry(job_id=f"j-{turn}")), range(40)))
+        written = list(pool.map(audit.append, [an_entry(job_id=f"j-{at}") for at in range(40)]))
     links = list(opened().links())
     assert sorted(written, key=lambda link: link.number) == links
     assert len(links) == 40

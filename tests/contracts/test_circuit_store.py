@@ -53,7 +53,7 @@ def test_a_change_is_given_back_and_read_afterwards(store: CircuitStore) -> None
 
 def test_changes_of_many_threads_are_all_counted(store: CircuitStore) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: store.change(one_more), range(80)))
+        list(pool.map(store.change, [one_more] * 80))
     assert store.read().failures == 80
 
 
@@ -66,7 +66,13 @@ def test_changes_of_many_processes_are_all_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b'{"name": "pl', b"\xff\xfe", b"[" * 60_000, b'{"name":"place","record":{"failures":"x"}}'],
+    [
+        b"",
+        b'{"name": "pl',
+        b"\xff\xfe",
+        b"[" * 60_000,
+        b'{"name":"place","record":{"failures":"x"}}',
+    ],
 )
 def test_a_damaged_file_is_a_closed_breaker_and_is_mended(tmp_path: Path, damage: bytes) -> None:
     store = CircuitFile(str(tmp_path), NAME)

@@ -52,6 +52,8 @@ def test_an_unknown_job_is_told_with_what_to_do(
         ("logs", "x", "--offset", "-1"),
         ("logs",),
         ("cancel",),
+        ("stop",),
+        ("costs", "--since", "soon"),
         ("schemas", "--write", "x", "--check", "y"),
         ("nonsense",),
     ],

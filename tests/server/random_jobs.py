@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from mcp_cloud_agents.delegation.request import JobView
+from mcp_cloud_agents.delegation.waiting import waiting_view
 from mcp_cloud_agents.domain.fix import FixReport
 from mcp_cloud_agents.domain.job import JobId, JobSpec, JobState, Kind, Origin, Snapshot
+from mcp_cloud_agents.domain.money import Estimate, Money
 from mcp_cloud_agents.domain.patch import Patch
 from mcp_cloud_agents.domain.result import (
     Artifact,
@@ -22,7 +26,10 @@ from mcp_cloud_agents.domain.sandbox import IsolationLevel, IsolationRecord, Lim
 from mcp_cloud_agents.domain.setup import SetupPlan
 from mcp_cloud_agents.domain.status import JobStatus
 from mcp_cloud_agents.domain.verdict import judge
+from mcp_cloud_agents.ports.approvals import Answer, Question
 from mcp_cloud_agents.ports.backend import Bytes
+from mcp_cloud_agents.ports.records import Record
+from tests.questions import some_facts
 
 JOB = JobId("j1m7y080sptn5z2v5k960nd")
 
@@ -135,8 +142,36 @@ SPECS = st.builds(
     digest=st.just("d"),
     created_at=st.just(1.0),
 )
+MONEY = st.builds(
+    Money,
+    estimate=st.builds(Estimate, worst_micros=NUMBERS, expected_micros=NUMBERS),
+    reserved_micros=NUMBERS,
+    actual_micros=st.none() | NUMBERS,
+)
 NO_FIX: st.SearchStrategy[FixReport | None] = st.none()
 ENDS = st.sampled_from([state for state in JobState if state.done])
+
+
+@st.composite
+def asked_jobs(draw: st.DrawFn) -> JobView:
+    """Any job that a person was asked about and that never started."""
+    answer = draw(st.sampled_from([Answer.WAITING, Answer.DENIED, Answer.EXPIRED]))
+    facts = some_facts(worst_micros=draw(NUMBERS), workspace=draw(TEXT))
+    question = Question(
+        job_id=JOB,
+        digest="d" * 64,
+        rule=draw(TEXT),
+        reason=draw(TEXT),
+        asked_at=1.0,
+        expires_at=draw(st.floats(1, 4e9)),
+        facts=facts,
+        answer=answer,
+        answered_at=None if answer is Answer.WAITING else 2.0,
+        answered_by=draw(TEXT),
+        why=draw(TEXT),
+    )
+    record = Record(spec=draw(SPECS), backend="local")
+    return replace(waiting_view(record, question), money=draw(st.none() | MONEY))
 
 
 @st.composite
@@ -166,4 +201,5 @@ def ended_jobs(draw: st.DrawFn, fixes: st.SearchStrategy[FixReport | None] = NO_
         result=None if state is JobState.LOST else result,
         tail=Bytes(data=tail, offset=0, size=len(tail)),
         note=draw(st.sampled_from(["", "This key already started this job."])),
+        money=draw(st.none() | MONEY),
     )

@@ -24,6 +24,8 @@ from tests.terraform.offline import (
 HERE = Path(__file__).parent
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:team/keys-a1B2c3"  # noqa: S105  where one is
 PARAMETER = "arn:aws:ssm:us-east-1:123456789012:parameter/team/key"
+TOKEN = "arn:aws:ssm:us-east-1:123456789012:parameter/team/token"  # noqa: S105  where one is
+KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/0f1e2d3c-1111-2222-3333-444455556666"
 MODEL = "arn:aws:bedrock:*::foundation-model/anthropic.claude-*"
 INFERENCE_PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-*"
 EVERYTHING: dict[str, Any] = {
@@ -35,6 +37,8 @@ EVERYTHING: dict[str, Any] = {
     "ec2_queue": True,
     "gpu_queue": True,
     "write_once": True,
+    "team_budget": True,
+    "audit": {"mode": "compliance", "days": 30},
     "ephemeral_storage_gib": 50,
     "monthly_budget_usd": 20,
     "budget_emails": ["a@example.org"],
@@ -42,6 +46,8 @@ EVERYTHING: dict[str, Any] = {
     "terminate_tag_key": "",
     "permissions_boundary_arn": "arn:aws:iam::123456789012:policy/boundary",
     "tags": {"team": "tools"},
+    "readable_secrets": [SECRET, TOKEN],
+    "readable_secrets_kms_keys": [KMS_KEY],
     "secrets": {"MODEL_KEY": f"{SECRET}:anthropic::", "OTHER_KEY": PARAMETER, "WHOLE": SECRET},
 }
 

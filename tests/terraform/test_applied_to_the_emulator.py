@@ -19,16 +19,19 @@ from typing import Any
 import pytest
 
 from mcp_cloud_agents.storage.trees import remove_tree
+from tests.audit_entries import an_entry, audit_in
 from tests.e2e.wire import Repository, Wire, a_repository
 from tests.terraform.account import Account, Json, Keys, an_account, status_of
-from tests.terraform.conftest import MODEL, PARAMETER
+from tests.terraform.conftest import MODEL, PARAMETER, TOKEN
 from tests.terraform.offline import Offline, Terraform, variables
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "economy": {"secrets": {"MODEL_KEY": PARAMETER}},
+    "economy": {
+        **{"secrets": {"MODEL_KEY": PARAMETER}, "readable_secrets": [TOKEN], "audit": {}},
+    },
     "private": {
         **{"profile": "private", "write_once": True, "ec2_queue": True, "events": False},
-        "bedrock_models": [MODEL],
+        **{"bedrock_models": [MODEL], "audit": {}},
     },
 }
 PACKAGE = [sys.executable, "-m", "mcp_cloud_agents"]
@@ -224,6 +227,58 @@ def test_a_jobs_role_does_nothing_but_read_and_write_its_folders(deployed: Deplo
     assert answers == [200, 200, 403, 403, 403]
 
 
+def test_a_jobs_role_reads_the_secrets_that_were_named_and_no_others(deployed: Deployed) -> None:
+    role: Keys = deployed.account.client("sts").assume_role(
+        RoleArn=deployed.outputs["job_role_arn"], RoleSessionName="worker"
+    )["Credentials"]
+    named = PROFILES["economy"] if deployed.arguments == variables(PROFILES["economy"]) else {}
+    name, other = (arn.partition(":parameter")[2] for arn in (TOKEN, PARAMETER))
+    deployed.account.client("ssm").put_parameter(
+        Name=name, Value="a-token", Type="SecureString", Overwrite=True
+    )
+    with deployed.account.permissions_enforced():
+        ssm = deployed.account.client("ssm", role)
+        answers = [
+            status_of(ssm, "get_parameter", Name=one, WithDecryption=True) for one in (name, other)
+        ]
+    refused = [200, 400] if named else [400, 400]
+    assert answers in (refused, [{400: 403}.get(one, one) for one in refused])
+
+
+def test_the_audit_is_copied_and_not_taken_back_by_who_submits(configured: Deployed) -> None:
+    bucket = configured.outputs["audit_bucket"]
+    audit = audit_in(Path(configured.env["MCP_CLOUD_AGENTS_STATE_DIR"]) / "audit")
+    audit.append(an_entry())
+    with configured.account.permissions_enforced():
+        pushed = configured.run("audit", "push")
+        verified = configured.run("audit", "verify", "--cloud")
+        mine = configured.client("s3")
+        (piece,) = mine.list_objects_v2(Bucket=bucket)["Contents"]
+        where = {"Bucket": bucket, "Key": piece["Key"]}
+        answers = [
+            status_of(mine, "put_object", **where, Body=b"forged"),
+            status_of(mine, "put_object", **where, Body=b"forged", IfNoneMatch="*"),
+            status_of(mine, "delete_object", **where),
+        ]
+    assert (pushed.returncode, verified.returncode) == (0, 0), pushed.stderr + verified.stderr
+    assert answers == [403, 412, 403]
+
+
+def test_a_jobs_role_does_not_see_the_audit(deployed: Deployed) -> None:
+    role: Keys = deployed.account.client("sts").assume_role(
+        RoleArn=deployed.outputs["job_role_arn"], RoleSessionName="stolen"
+    )["Credentials"]
+    bucket = deployed.outputs["audit_bucket"]
+    with deployed.account.permissions_enforced():
+        s3 = deployed.account.client("s3", role)
+        answers = [
+            status_of(s3, "put_object", Bucket=bucket, Key="audit/a/b", Body=b"", IfNoneMatch="*"),
+            status_of(s3, "get_object", Bucket=bucket, Key="audit/a/b"),
+            status_of(s3, "list_objects_v2", Bucket=bucket),
+        ]
+    assert answers == [403, 403, 403]
+
+
 def test_the_emulators_own_set_is_called_as_the_modules(made: Terraform) -> None:
     with an_account("--bootstrap") as account:
         own = {name: one["value"] for name, one in account.outputs.items()}
@@ -244,6 +299,7 @@ def test_destroy_stops_at_a_full_bucket_and_leaves_nothing_of_an_empty_one(
     stopped = deployed.terraform.run("destroy", "-auto-approve", *deployed.arguments, check=False)
     assert "BucketNotEmpty" in stopped.stderr
     account.empty(bucket)
+    account.empty(deployed.outputs["audit_bucket"])
     deployed.terraform.destroy(*deployed.arguments)
     assert account.inventory() == deployed.before
 

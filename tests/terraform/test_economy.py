@@ -108,6 +108,8 @@ def test_a_list_of_names_works_in_economy_too(module: Terraform) -> None:
         ({"monthly_budget_usd": 5, "budget_emails": ["a@example.org"]}, "aws_budgets_budget"),
         ({"gpu_queue": True}, "aws_launch_template"),
         ({"dns_allowlist": ["a.io"]}, "aws_route53_resolver_firewall_rule_group"),
+        ({"audit": {}}, "aws_s3_bucket_object_lock_configuration"),
+        ({"team_budget": True}, "aws_dynamodb_table"),
     ],
 )
 def test_what_is_off_by_default_can_be_turned_on(

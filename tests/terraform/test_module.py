@@ -12,7 +12,8 @@ from tests.terraform.offline import MODULE, Offline, Terraform, variables
 
 OUTPUTS = {
     *("region", "account_id", "profile", "bucket", "queues", "job_definitions", "log_group"),
-    *("events_queue_url", "image", "job_role_arn", "execution_role_arn", "submitter_policy_arn"),
+    *("audit_bucket", "events_queue_url", "image", "job_role_arn", "execution_role_arn"),
+    *("submitter_policy_arn", "team_budget_table", "ephemeral_storage_gib"),
 }
 TEAM = {"budget_emails": ["a@example.org"], "developer_roles": ["developer"]}
 
@@ -76,6 +77,7 @@ def test_outputs_are_the_settings_of_the_server(made: Terraform) -> None:
         "queues": {"fargate": f"{queue}-fargate", "fargate_spot": f"{queue}-fargate_spot"},
         "job_definitions": {"x86_64": "mcp-cloud-agents-x86_64", "arm64": "mcp-cloud-agents-arm64"},
         "log_group": "/mcp-cloud-agents/jobs",
+        "ephemeral_storage_gib": 20,
         "job_role_arn": f"{arn}:role/mcp-cloud-agents-job-us-east-1",
         "execution_role_arn": f"{arn}:role/mcp-cloud-agents-execution-us-east-1",
         "submitter_policy_arn": f"{arn}:policy/mcp-cloud-agents-submitter-us-east-1",
@@ -94,8 +96,8 @@ def test_an_example_hands_on_every_setting_and_goes_away(
     with offline.opened(f"examples/{name}") as terraform:
         assert terraform.validate() == []
         terraform.apply(*arguments)
-        null = {"events_queue_url"} if name == "team" else set[str]()  # terraform leaves it out
-        assert set(terraform.outputs()) == OUTPUTS - null
+        null = {"audit_bucket", "events_queue_url" if name == "team" else "team_budget_table"}
+        assert set(terraform.outputs()) == OUTPUTS - null, "terraform leaves null out"
         terraform.destroy(*arguments)
         state = json.loads((terraform.dir / "terraform.tfstate").read_text(encoding="utf-8"))
         assert state["resources"] == []

@@ -9,7 +9,14 @@ from typing import Any
 
 from mcp_cloud_agents.backends import aws_batch
 from mcp_cloud_agents.backends.aws_batch.request import JOB_TAG
-from tests.terraform.conftest import INFERENCE_PROFILE, MODEL, PARAMETER, SECRET
+from tests.terraform.conftest import (
+    INFERENCE_PROFILE,
+    KMS_KEY,
+    MODEL,
+    PARAMETER,
+    SECRET,
+    TOKEN,
+)
 from tests.terraform.offline import Resources
 from tests.terraform.policies import ACCOUNT, BATCH, BUCKET, LOGS, allow, policy_texts, statements
 
@@ -53,13 +60,38 @@ def test_the_execution_role_alone_reads_the_secrets_and_no_others(
     }
     role = made_with_everything.of("aws_iam_role_policy")["secrets[0]"]["role"]
     assert role == made_with_everything.of("aws_iam_role")["execution"]["id"]
-    readers = {
+    assert readers_of_secrets(made_with_everything) == {
+        "aws_iam_role_policy.secrets[0]",
+        "aws_iam_role_policy.readable_secrets[0]",
+    }
+    assert readers_of_secrets(made_default) == set()
+    assert "aws_iam_role_policy.secrets[0]" not in policy_texts(made_default)
+
+
+def readers_of_secrets(made: Resources) -> set[str]:
+    return {
         address
-        for address, text in policy_texts(made_with_everything).items()
+        for address, text in policy_texts(made).items()
         if "secretsmanager:" in text or "ssm:" in text
     }
-    assert readers == {"aws_iam_role_policy.secrets[0]"}
-    assert "aws_iam_role_policy.secrets[0]" not in policy_texts(made_default)
+
+
+def test_the_job_role_reads_the_named_secrets_and_decrypts_for_these_services(
+    made_default: Resources, made_with_everything: Resources
+) -> None:
+    address = "aws_iam_role_policy.readable_secrets[0]"
+    via = [f"{service}.us-east-1.amazonaws.com" for service in ("ssm", "secretsmanager")]
+    assert policy(made_with_everything, address) == {
+        "ReadSecrets": allow(["secretsmanager:GetSecretValue"], [SECRET]),
+        "ReadParameters": allow(["ssm:GetParameter"], [TOKEN]),
+        "DecryptSecrets": {
+            **allow(["kms:Decrypt"], [KMS_KEY]),
+            "Condition": {"StringEquals": {"kms:ViaService": via}},
+        },
+    }
+    role = made_with_everything.of("aws_iam_role_policy")["readable_secrets[0]"]["role"]
+    assert role == made_with_everything.of("aws_iam_role")["job"]["id"]
+    assert address not in policy_texts(made_default)
 
 
 def test_the_job_role_alone_asks_the_models_of_bedrock_that_were_named(

@@ -128,6 +128,21 @@ def test_with_secrets_their_endpoint_hands_out_these_and_nothing_else(module: Te
     assert (one["Action"], one["Resource"]) == ("secretsmanager:GetSecretValue", SECRET)
 
 
+def test_an_endpoint_hands_out_the_keys_and_the_secrets_of_jobs(module: Terraform) -> None:
+    other = SECRET.replace("keys", "tokens")
+    given = {
+        "profile": "private",
+        "interface_endpoints": ["secretsmanager"],
+        "secrets": {"MODEL_KEY": SECRET},
+        "readable_secrets": [other],
+    }
+    endpoint = planned(module.plan(*variables(given))).of("aws_vpc_endpoint")[
+        'interface["secretsmanager"]'
+    ]
+    statements = json.loads(endpoint["policy"])["Statement"]
+    assert [one["Resource"] for one in statements] == [SECRET, other]
+
+
 def test_with_secrets_the_names_of_their_services_are_resolved(module: Terraform) -> None:
     given = {"dns_allowlist": ["packages.example.com"], "secrets": {"MODEL_KEY": PARAMETER}}
     lists = planned(module.plan(*variables(given))).of("aws_route53_resolver_firewall_domain_list")

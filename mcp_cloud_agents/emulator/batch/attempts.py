@@ -168,7 +168,8 @@ class Attempts:
         """What will happen to the process if it lives that long."""
         grace_s = self.containers.options.stop_grace_s
         if (seconds := run.job.request.timeout_s) is not None:
-            self._later(run, seconds, Ending(TIMED_OUT, timed_out=True), grace_s)
+            due_s = seconds / self.containers.options.timeout_speed
+            self._later(run, due_s, Ending(TIMED_OUT, timed_out=True), grace_s)
         if (oom := run.faults.get("oom")) is not None:
             self._later(run, oom.after_s, Ending(EXITED, oom.reason or OUT_OF_MEMORY, 137), 0)
         if (spot := run.faults.get("reclaim")) is not None:

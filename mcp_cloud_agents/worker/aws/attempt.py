@@ -18,19 +18,20 @@ from mcp_cloud_agents.worker.aws.cancel_watch import CancelWatch, Terminated
 from mcp_cloud_agents.worker.aws.desk import NotFinished, ObjectsDesk, Reclaimed
 from mcp_cloud_agents.worker.aws.patience import patiently
 from mcp_cloud_agents.worker.aws.scratch import Scratch
+from mcp_cloud_agents.worker.aws.values import given_to
 from mcp_cloud_agents.worker.endings import past_deadline
-from mcp_cloud_agents.worker.fix.keys import taken_from
 from mcp_cloud_agents.worker.job import Job, hops_of
 from mcp_cloud_agents.worker.shared_environments import SharedEnvironments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import MutableMapping, Sequence
 
     from mcp_cloud_agents.domain.job import JobSpec
     from mcp_cloud_agents.ports.sandbox import Sandbox
     from mcp_cloud_agents.ports.store import Store
     from mcp_cloud_agents.worker.aws.order import Order
     from mcp_cloud_agents.worker.places import Places
+    from mcp_cloud_agents.worker.vault import Given
 
 _log = logging.getLogger(__name__)
 DONE, FAILED, TERMINATED = 0, 1, 128 + 15
@@ -56,7 +57,7 @@ def attempt(
         sandboxes: strongest first.
         owner: user of the commands; None: this process's own.
         store_within_s: how long a store that is out of reach is waited for.
-        environ: the container's; keys of the job's models are taken out of it.
+        environ: the container's; keys of the job's models and its secrets are taken out of it.
 
     Returns:
         The exit code: 0 when the job has a result, whatever that says; `TRY_AGAIN` when it has
@@ -83,8 +84,8 @@ def attempt(
                 log_cap=spec.limits.log_bytes,
                 watch=watch,
             )
-            handed = taken_from({} if environ is None else environ, spec.fix)
-            return _Attempt(spec, store, desk, watch, scratch, handed).run(sandboxes)
+            given = given_to(spec, {} if environ is None else environ)
+            return _Attempt(spec, store, desk, watch, scratch, given).run(sandboxes)
     except Terminated:
         return TERMINATED
     except AgentsError as exc:
@@ -121,14 +122,14 @@ class _Attempt:
         desk: ObjectsDesk,
         watch: CancelWatch,
         scratch: Scratch,
-        handed: Mapping[str, str],
+        given: Given,
     ) -> None:
         self._spec = spec
         self._store = store
         self._desk = desk
         self._watch = watch
         self._scratch = scratch
-        self._handed = handed
+        self._given = given
         self._hops = hops_of(spec)
         self._shared = SharedEnvironments(store, scratch.path("packs"))
 
@@ -176,7 +177,7 @@ class _Attempt:
             job.end(JobState.FAILED, _internal(exc))
 
     def _job(self, places: Places) -> Job:
-        return Job(self._spec, places, self._desk, self._shared, self._handed, self._hops)
+        return Job(self._spec, places, self._desk, self._shared, self._given, self._hops)
 
     def _fetch(self) -> None:
         snapshot = self._spec.snapshot
@@ -204,6 +205,8 @@ def _kind(exc: AgentsError) -> CauseKind:
             return CauseKind.DISK
         case "model_unusable":
             return CauseKind.MODEL_UNUSABLE
+        case "secret_unusable":
+            return CauseKind.SECRET_UNUSABLE
         case _:
             return CauseKind.INTERNAL
 

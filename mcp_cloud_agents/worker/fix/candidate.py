@@ -26,6 +26,7 @@ from mcp_cloud_agents.worker.fix.lab import Lab
 from mcp_cloud_agents.worker.fix.order import ENDED, SPENT, TRANSCRIPT, WRITTEN, CandidateOrder
 from mcp_cloud_agents.worker.fix.transcript import TranscriptFile
 from mcp_cloud_agents.worker.fix.workbench import Hands
+from mcp_cloud_agents.worker.vault import Exposure
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.result import Progress
@@ -99,13 +100,13 @@ def _make(order: CandidateOrder, stage: Stage) -> Ended:
         env=order.env,
         desk=stage,
         deadline=order.deadline,
+        exposure=Exposure(env=order.secrets, redactor=_redactor(order), known=order.known),
     )
     if order.writes:
         return _write_tests(order)
     hands = Hands(lab=lab, base=order.base, echo=order.engine is Engine.COMMAND)
     if order.spec.fix is None:
         raise BackendFailed("This job is no fix.", hint="Submit it again.")
-    redactor = Redactor(order.keys.values())
     bench = Workbench(
         order=order.spec.fix,
         number=order.number,
@@ -117,11 +118,16 @@ def _make(order: CandidateOrder, stage: Stage) -> Ended:
         run=hands.run,
         run_tests=hands.run_tests,
         verify=hands.verify,
-        transcript=TranscriptFile(lab.places.path(TRANSCRIPT), redactor),
+        transcript=TranscriptFile(lab.places.path(TRANSCRIPT), lab.exposure.redactor),
         left_s=lambda: max(0.0, order.deadline - time.monotonic()),
         scratch=order.places.job,
+        known=order.known,
     )
     return _engine(order)(bench)
+
+
+def _redactor(order: CandidateOrder) -> Redactor:
+    return Redactor((*order.keys.values(), *order.known))
 
 
 def _write_tests(order: CandidateOrder) -> Ended:
@@ -138,7 +144,8 @@ def _write_tests(order: CandidateOrder) -> Ended:
         keys=order.keys.__getitem__,
         meter=Meter(order.budget, os.path.join(folder, SPENT)),
         budget=order.budget,
-        transcript=TranscriptFile(os.path.join(folder, TRANSCRIPT), Redactor(order.keys.values())),
+        transcript=TranscriptFile(os.path.join(folder, TRANSCRIPT), _redactor(order)),
+        known=order.known,
         breakers=ModelBreakers(order.places.breakers),
     )
     wanted = Wanted(

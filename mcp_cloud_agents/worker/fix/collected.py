@@ -61,7 +61,7 @@ def collect(lab: Lab, folder: str) -> Collected:
     )
     with contextlib.suppress(FileNotFoundError):  # of a git that was killed; none works here now
         os.unlink(os.path.join(git.git_dir, "index.lock"))
-    found = collect_patch(git, lab.spec.snapshot, folder, refuse)
+    found = collect_patch(git, lab.spec.snapshot, folder, refuse, lab.exposure.redactor)
     return Collected(
         patch=found.patch,
         protected=tuple(path for path, why in found.refused if why.startswith(_PROTECTED)),

@@ -8,7 +8,7 @@ Everything it runs for the job goes through `Workbench.run`, which is a sandbox.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mcp_cloud_agents.domain.fix import (
@@ -102,6 +102,8 @@ class Workbench:
     """Seconds until the candidate's time is up."""
     scratch: str
     """Host folder of this candidate alone, ours: what it left (`order`), sockets, files to show."""
+    known: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets of the job: no prompt may show one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

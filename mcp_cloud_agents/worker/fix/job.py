@@ -17,6 +17,8 @@ from mcp_cloud_agents.worker.fix.keep import keep
 from mcp_cloud_agents.worker.fix.lab import Lab
 from mcp_cloud_agents.worker.fix.work import Work
 from mcp_cloud_agents.worker.places import Places
+from mcp_cloud_agents.worker.vault import BARE, Exposure
+from mcp_cloud_agents.worker.withheld import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +35,9 @@ class FixJob:
     order: FixOrder
     places: Places
     desk: Desk
+
+    exposure: Exposure = BARE
+    """The secrets that the target's and the suite's commands get."""
 
     def work(
         self, sandbox: Sandbox, env: str | None, keys: Mapping[str, str], within_s: float
@@ -58,6 +63,7 @@ class FixJob:
             env=env,
             desk=self.desk,
             deadline=time.monotonic() + within_s,
+            exposure=self.exposure,
         )
         return Work(lab, self.order, keys, self.places.path("workspace")).do()
 
@@ -81,13 +87,15 @@ class FixJob:
         Raises:
             NoSpace: the disk is full.
         """
-        artifacts = keep(worked, self.places.path("artifacts"))
+        folder = self.places.path("artifacts")
+        artifacts, notes = without_secrets(keep(worked, folder), folder, self.exposure.redactor)
         tests = worked.tests
         return replace(
             result,
             verdict=judge(tests, exit_code=worked.exit_code) if tests is not None else None,
             patch=worked.patch,
             artifacts=artifacts,
+            notes=(*result.notes, *notes),
             peak_memory_mib=worked.peak_memory_mib,
             fix=worked.report,
         )

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcp_cloud_agents.domain.errors import ModelUnusable
-from mcp_cloud_agents.domain.fix import FixOrder, key_variables
 from mcp_cloud_agents.domain.handed import Handed
 from mcp_cloud_agents.storage.private_file import NotPrivate, read_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping
+
+    from mcp_cloud_agents.domain.fix import FixOrder
 
 _KEY_CHARACTERS = 16_384
 
@@ -35,12 +36,6 @@ def read_handed(fd: int | None) -> Handed:
         return Handed()
     with os.fdopen(fd, "rb") as pipe:
         return msgspec.json.decode(pipe.read(), type=Handed)
-
-
-def taken_from(environ: MutableMapping[str, str], order: FixOrder | None) -> dict[str, str]:
-    """The variables that an order's models name, which are removed from the environment."""
-    names = [name for name in key_variables(order) if name in environ]
-    return {name: environ.pop(name) for name in names}
 
 
 def resolve(order: FixOrder, handed: Mapping[str, str]) -> dict[str, str]:

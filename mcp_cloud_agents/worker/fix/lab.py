@@ -12,6 +12,7 @@ from mcp_cloud_agents.domain.result import CauseKind
 from mcp_cloud_agents.ports.sandbox import Sandbox
 from mcp_cloud_agents.worker.boxed_git import BoxedGit
 from mcp_cloud_agents.worker.places import Places
+from mcp_cloud_agents.worker.vault import BARE, Exposure
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.domain.result import Progress
@@ -68,6 +69,8 @@ class Lab:
     desk: Attendant
     deadline: float
     """Of everything, by the monotonic clock."""
+    exposure: Exposure = BARE
+    """The secrets that the target's and the suite's commands get; engines get none."""
     _numbers: list[int] = field(default_factory=lambda: [0])
 
     def left_s(self) -> float:

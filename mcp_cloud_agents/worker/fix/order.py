@@ -38,8 +38,12 @@ class CandidateOrder:
     """Where the tests stand that it shall write; empty: it makes a candidate."""
     sources: dict[str, str] = field(default_factory=dict[str, str])
     """For that: what the tests may be about, by path."""
-    keys: dict[str, str] = field(default_factory=dict[str, str])
+    keys: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """The models' keys by their references."""
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Variables for the target's and the suite's commands; the engine gets none."""
+    known: tuple[str, ...] = field(default=(), repr=False)
+    """Values that nothing it writes, and no prompt, may show."""
 
 
 def judged_name(tree: str) -> str:

@@ -110,7 +110,7 @@ def run_tests(
     spec = replace(lab.spec, command=command, runner=runner, limits=limits)
     folder = lab.next_folder("run")
     places = replace(lab.places, job=folder)
-    task = Task(spec, places, lab.desk, workspace=workspace)
+    task = Task(spec, places, lab.desk, workspace=workspace, exposure=lab.exposure)
     try:
         ran = task.run(lab.sandbox, lab.env)
         _check(ran, task)

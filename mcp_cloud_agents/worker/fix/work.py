@@ -144,6 +144,7 @@ class Work:
             writes=path,
             sources=self._sources(base),
             keys=self._keys,
+            secrets=(),
         )
         lab.desk.say(f"tests for the goal are written: {path}")
         writer = self._candidates.start(told, lambda: None)
@@ -215,7 +216,14 @@ class Work:
             deadline=min(time.monotonic() + budget.wall_s, lab.deadline - self._reserved_s(base)),
             parent=os.getpid(),
             keys=self._keys if number else {},
+            secrets=lab.exposure.env,
+            known=self._known(with_keys=number > 0),
         )
+
+    def _known(self, *, with_keys: bool) -> tuple[str, ...]:
+        """What a candidate must not show; one without a model has no key of one either."""
+        keys = () if with_keys else self._keys.values()
+        return tuple(value for value in self._lab.exposure.known if value not in keys)
 
     def _reserved_s(self, base: Base) -> float:
         """What judging takes is kept back of the job's time, but never more than half of it."""

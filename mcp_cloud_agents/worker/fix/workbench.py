@@ -13,6 +13,7 @@ from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.domain.fix import Evidence, Label
 from mcp_cloud_agents.domain.result import CauseKind, TestReport
 from mcp_cloud_agents.domain.sandbox import Bind, Confinement, inside_tree
+from mcp_cloud_agents.governance.redacted_stream import RedactedStream
 from mcp_cloud_agents.runners.selection import narrowed
 from mcp_cloud_agents.storage.files import write_all, write_durably
 from mcp_cloud_agents.worker.fix.checkout import Checkout
@@ -101,7 +102,10 @@ class Hands:
             tick=lambda: self.lab.desk.beat(None),
         )
         confinement = self._confinement(env or {}, (*given, *binds))
-        ran = run(self.lab.sandbox, words, confinement, sink=sink, watch=watch)
+        # It gets no secrets, but may look at what the target's tests left, which got them.
+        safe = RedactedStream(self.lab.exposure.redactor, sink)
+        ran = run(self.lab.sandbox, words, confinement, sink=safe.feed, watch=watch)
+        safe.close()
         return self._finished(ran, output)
 
     def run_tests(self, ids: Sequence[str]) -> TestReport:

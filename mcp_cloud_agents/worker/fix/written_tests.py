@@ -63,6 +63,7 @@ class Writer:
         budget: of this call.
         transcript: records it.
         breakers: of the models.
+        known: secrets of the job: no prompt may show one.
     """
 
     routes: Sequence[ModelRoute]
@@ -71,6 +72,7 @@ class Writer:
     budget: Budget
     transcript: Transcript
     breakers: ModelBreakers = field(default_factory=ModelBreakers)
+    known: tuple[str, ...] = field(default=(), repr=False)
 
     def write(self, wanted: Wanted) -> WrittenFile:
         """Have the tests written; a limit or a failing model gives no file, and says why.
@@ -91,7 +93,7 @@ class Writer:
             reach=reach_by_keys(keys),
             breakers=self.breakers,
         )
-        redactor = Redactor(keys.values())
+        redactor = Redactor((*keys.values(), *self.known))
         return have_written(wanted, self.routes, terms, redactor, wall_s=self.budget.wall_s)
 
 

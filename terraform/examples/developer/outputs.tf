@@ -16,6 +16,10 @@ output "bucket" {
   value = module.agents.bucket
 }
 
+output "audit_bucket" {
+  value = module.agents.audit_bucket
+}
+
 output "queues" {
   value = module.agents.queues
 }
@@ -36,6 +40,10 @@ output "image" {
   value = module.agents.image
 }
 
+output "ephemeral_storage_gib" {
+  value = module.agents.ephemeral_storage_gib
+}
+
 output "job_role_arn" {
   value = module.agents.job_role_arn
 }
@@ -46,4 +54,8 @@ output "execution_role_arn" {
 
 output "submitter_policy_arn" {
   value = module.agents.submitter_policy_arn
+}
+
+output "team_budget_table" {
+  value = module.agents.team_budget_table
 }

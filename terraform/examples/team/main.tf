@@ -60,6 +60,7 @@ module "agents" {
   # One queue of events has one reader, and here are many servers: they ask AWS Batch instead.
   events = false
 
+  team_budget        = true # what all of them may spend: [budget.team] in each one's settings
   monthly_budget_usd = 300
   budget_emails      = var.budget_emails
 }

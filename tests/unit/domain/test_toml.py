@@ -50,6 +50,8 @@ class Shape:
         ("[one]\nname = 'ä' b", "f, line 2, column 12: not valid TOML: Expected newline"),
         ("one = '", "f, line 1, column 8: not valid TOML:"),
         ("a" + ".a" * 40 + " = 1", "nested too deeply"),
+        ("a = nan\nb = " + "[" * 400 + "]" * 400, "f, line 2, column 404: not valid TOML: tables"),
+        (f"# {'1' * 5_000}\na = ", "f, line 2, column 5: not valid TOML: Invalid value"),
     ],
 )
 def test_the_error_points_at_the_very_value(text: str, told: str) -> None:

@@ -1,4 +1,4 @@
-"""A stream with secrets taken out: the same in whatever pieces it comes, nothing lost of the rest."""
+"""A stream without secrets: the same in whatever pieces it comes, nothing else is lost."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ def test_a_fresh_folder_is_made_private(tmp_path: Path) -> None:
     state = StateFolder(str(tmp_path / "state"))
     state.open(shared=False)
     assert {path.name for path in (tmp_path / "state").iterdir()} == {
-        *("VERSION", "jobs", "queue", "snapshots", "repositories", "environments", "tools")
+        *("VERSION", "jobs", "queue", "snapshots", "breakers"),
+        *("repositories", "environments", "tools"),
     }
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 

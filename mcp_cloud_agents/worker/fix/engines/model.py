@@ -62,7 +62,7 @@ class ModelEngine:
             reach=reach_by_keys(keys),
             breakers=self._breakers,
         )
-        return fix(bench, terms, Redactor(keys.values()))
+        return fix(bench, terms, Redactor((*keys.values(), *bench.known)))
 
 
 def resolved(routes: Sequence[ModelRoute], keys: Callable[[str], str]) -> dict[str, str]:

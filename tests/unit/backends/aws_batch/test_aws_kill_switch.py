@@ -57,7 +57,7 @@ def test_all_our_jobs_are_terminated_and_the_queue_refuses_new_ones(
     assert all(told(cloud, one)["isTerminated"] for one in (ours[0], ours[-1]))
     assert cloud.calls("batch", "TerminateJobs") == 2
     assert not told(cloud, theirs).get("isTerminated")
-    with pytest.raises(Exception, match="(?i)disabled|not enabled|state"):
+    with pytest.raises(Exception, match=r"(?i)disabled|not enabled|state"):
         submit(cloud, queue, "mca-late")
 
 

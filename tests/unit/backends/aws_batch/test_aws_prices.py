@@ -15,11 +15,12 @@ from mcp_cloud_agents.backends.aws_batch.prices import Prices, load_prices
 from mcp_cloud_agents.backends.aws_batch.pricing import AwsPricing
 from mcp_cloud_agents.backends.aws_batch.rates import attempt_usd, rate_h
 from mcp_cloud_agents.backends.aws_batch.sizes import Size
+from mcp_cloud_agents.cli.prices_check import prices
 from mcp_cloud_agents.domain.errors import BadConfig, InvalidArgument
 from mcp_cloud_agents.domain.job import JobSpec
 from mcp_cloud_agents.domain.money import micros_of
 from mcp_cloud_agents.domain.sandbox import Limits
-from mcp_cloud_agents.settings import Architecture, AwsQueue
+from mcp_cloud_agents.settings import Architecture, AwsQueue, load
 from tests.unit.backends.aws_batch.aws_settings import some_aws
 
 SpecFactory = Callable[..., JobSpec]
@@ -130,3 +131,16 @@ def test_instances_are_refused_until_a_person_tells_their_price(
     told = written(tmp_path, "[instance_h]\ngpu = 0.75\n")
     assert rate_h(Size(1, 1024), gpu, load_prices(told)) == Decimal("0.75")
     assert AwsPricing(gpu, told).estimate(a_spec()).worst_micros > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"),
+    [("as_of = 2999-01-01", True), ("as_of = 2020-01-01", False), ("log_gb = ", False)],
+)
+def test_the_doctor_looks_at_the_table(tmp_path: Path, text: str, ok: bool) -> None:
+    settings = load({"HOME": str(tmp_path)}, cwd=str(tmp_path))
+    file = written(tmp_path, text)
+    [found] = prices(replace(settings, aws=some_aws(), file=file))
+    assert (found.name, found.ok) == ("prices", ok)
+    assert ok or "prices.toml" in found.remedy + found.said
+    assert prices(settings) == []

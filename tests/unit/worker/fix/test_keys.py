@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mcp_cloud_agents.backends.local.hand_over import handed_over
-from mcp_cloud_agents.domain.errors import ModelUnusable
+from mcp_cloud_agents.domain.errors import ModelUnusable, SecretUnusable
 from mcp_cloud_agents.domain.fix import Engine, FixOrder, ModelRoute, Provider
-from mcp_cloud_agents.worker.fix.keys import read_handed, resolve, taken_from
+from mcp_cloud_agents.domain.handed import Handed
+from mcp_cloud_agents.worker.fix.keys import read_handed, resolve
 
 CANARY = "sk-canary-4f1d"
 
@@ -83,31 +84,26 @@ def test_a_key_written_in_place_of_a_reference_is_refused_and_not_shown() -> Non
 
 
 def test_what_is_handed_over_can_be_read_once() -> None:
-    with handed_over({"A": CANARY}) as (fd,):
+    values = Handed(keys={"A": CANARY}, secrets={"B": CANARY * 5_000})
+    with handed_over(values) as (fd,):
         copy = os.dup(fd)
     again = os.dup(copy)
-    assert read_handed(copy) == {"A": CANARY}
+    assert read_handed(copy) == values
     assert os.read(again, 100) == b""
     os.close(again)
+    assert CANARY not in repr(values)
 
 
-def test_without_keys_no_descriptor_is_handed_over() -> None:
-    with handed_over({}) as fds:
+def test_without_values_no_descriptor_is_handed_over() -> None:
+    with handed_over(Handed()) as fds:
         assert fds == ()
-    assert read_handed(None) == {}
+    assert read_handed(None) == Handed()
 
 
-def test_keys_that_could_block_the_pipe_are_refused_by_name() -> None:
-    with (
-        pytest.raises(ModelUnusable, match="A_LONG_ONE") as refused,
-        handed_over({"A_LONG_ONE": CANARY * 400}),
-    ):
+@pytest.mark.parametrize("kind", ["keys", "secrets"])
+def test_values_that_could_block_the_pipe_are_refused_by_name(kind: str) -> None:
+    values = Handed(**{kind: {"A_LONG_ONE": CANARY * 100_000}})
+    refusal = ModelUnusable if kind == "keys" else SecretUnusable
+    with pytest.raises(refusal, match="A_LONG_ONE") as refused, handed_over(values):
         pass
     assert CANARY not in refused.value.message
-
-
-def test_a_container_forgets_the_keys_it_was_started_with() -> None:
-    environ = {"A": CANARY, "B": "kept"}
-    assert taken_from(environ, an_order("env:A", "env:MISSING")) == {"A": CANARY}
-    assert environ == {"B": "kept"}
-    assert taken_from(environ, None) == {}

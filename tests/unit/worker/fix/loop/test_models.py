@@ -17,6 +17,7 @@ from mcp_cloud_agents.domain.fix import ModelRoute, Provider, StopReason
 from mcp_cloud_agents.worker.fix.loop.guarded import Guarded
 from mcp_cloud_agents.worker.fix.loop.models import connect
 from mcp_cloud_agents.worker.fix.loop.run import fix
+from mcp_cloud_agents.worker.fix.model_breakers import ModelBreakers
 from tests.fix_bench import SUBMIT, Script
 from tests.unit.worker.fix.loop.conftest import MakeBench
 
@@ -65,7 +66,8 @@ def test_a_client_that_is_not_installed_is_told_as_the_missing_extra(
 
 @pytest.mark.anyio
 async def test_a_streamed_request_is_refused_since_nothing_meters_it() -> None:
-    model = Guarded(FunctionModel(Script([]).answer), timeout_s=5)
+    scripted = FunctionModel(Script([]).answer)
+    model = Guarded(scripted, BEDROCK, ModelBreakers(), timeout_s=5)
     with pytest.raises(UserError, match="not metered"):
         async with model.request_stream([], None, ModelRequestParameters()):
             pass

@@ -160,13 +160,6 @@ def test_the_next_model_is_asked_only_when_the_provider_failed(
         assert server.seen("second") == []
 
 
-def test_a_dead_model_is_left_alone_after_two_failures(toy: MakeBench, server: ModelServer) -> None:
-    first = route(server, "first", Turn(status=529))
-    second = route(server, "second", *GOOD)
-    assert play(toy(routes=(first, second))).reason is StopReason.SUBMITTED
-    assert (len(server.seen("first")), len(server.seen("second"))) == (2, 3)
-
-
 def test_when_every_model_fails_each_is_named(toy: MakeBench, server: ModelServer) -> None:
     routes = (
         route(server, "one", Turn(status=529)),
