@@ -11,6 +11,9 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mcp_cloud_agents.domain.errors import BadConfig
+from mcp_cloud_agents.domain.money import micros_of
+
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.books import Books
     from mcp_cloud_agents.delegation.place import Place
@@ -117,17 +120,38 @@ def _books(settings: Settings, state: StateFolder, session: str) -> Books:
         ledger=ledger_for(settings),
         approvals=SqliteApprovals(state.approvals),
         audit=audit_for(settings),
-        host=Host(session=session, os_user=_os_user(), principal=account),
+        host=Host(session=session, os_user=os_user(), principal=account),
         clock=SystemClock(),
     )
 
 
 def ledger_for(settings: Settings) -> Ledger:
-    """The money of this machine, and of the team where one is named."""
+    """The money of this machine, and of the team where one is named.
+
+    A ledger that was deleted is filled from the audit: to delete it opens no limit.
+
+    Raises:
+        BadConfig: a team is named, and no account that its table is in.
+    """
     from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
     from mcp_cloud_agents.storage.state_folder import StateFolder
 
-    return SqliteLedger(StateFolder(settings.state_dir).ledger)
+    state, team = StateFolder(settings.state_dir), settings.budget.team
+    here = SqliteLedger(state.ledger, lambda: (one.entry for one in audit_for(settings).links()))
+    if not team.table:
+        return here
+    if settings.aws is None:
+        raise BadConfig(
+            f"{settings.file}: [budget.team] names a table, and there is no [aws] that says where.",
+            hint="Run `mcp-cloud-agents configure aws`, or take budget.team.table out.",
+        )
+    from mcp_cloud_agents.backends.aws_batch.factory import team_ledger
+    from mcp_cloud_agents.storage.team_ledger import Offline, TeamLedger
+
+    offline = Offline(
+        when_unreachable=team.when_unreachable, local_micros=micros_of(team.local_usd)
+    )
+    return TeamLedger(here, team_ledger(settings.aws, team.table), offline, state.turns)
 
 
 def audit_for(settings: Settings) -> AuditFiles:
@@ -163,7 +187,8 @@ def _session(*, keep_spare: bool) -> str:
     return f"terminal {os.getsid(0)} {datetime.now(UTC):%Y-%m-%d}"
 
 
-def _os_user() -> str:
+def os_user() -> str:
+    """The account that this process runs as; no variable has a say in it."""
     import pwd
 
     try:

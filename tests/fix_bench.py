@@ -31,10 +31,10 @@ from mcp_cloud_agents.domain.fix import (
 )
 from mcp_cloud_agents.domain.result import CauseKind, Outcome, TestCase, TestReport
 from mcp_cloud_agents.domain.sandbox import Bind
+from mcp_cloud_agents.governance.redaction import Redactor
 from mcp_cloud_agents.worker.fix.engine import Finished, Workbench
 from mcp_cloud_agents.worker.fix.loop.chain import Terms
 from mcp_cloud_agents.worker.fix.meter import Meter
-from mcp_cloud_agents.governance.redaction import Redactor
 from mcp_cloud_agents.worker.fix.transcript import TranscriptFile
 from mcp_cloud_agents.worker.run import Watch, run
 from tests.sandbox_box import PYTHON, Box, own

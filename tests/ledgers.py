@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
@@ -31,6 +32,10 @@ OFFLINE = Scope(kind=ScopeKind.TEAM_OFFLINE, key="1970-01-01")
 TAGS = Tags(agent="run_tests_cloud", backend="aws_batch", workspace="/a", model="m")
 REFUSE = Offline(when_unreachable=Unreachable.REFUSE, local_micros=0)
 _numbers = itertools.count(1)
+
+
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""Where many small files are made: processes die in these tests, machines do not."""
 
 
 def limit(scope: Scope, cap: int = 100) -> Limit:

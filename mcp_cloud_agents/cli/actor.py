@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
+from dataclasses import replace
 
+from mcp_cloud_agents.bootstrap import os_user
 from mcp_cloud_agents.domain.actor import Actor
+from mcp_cloud_agents.governance.approval import TERMINAL
+
+PERSON = Actor(client=TERMINAL)
+"""For the runner, which adds the account."""
 
 
 def at_a_terminal() -> Actor:
-    """The person, by the account of this machine."""
-    try:
-        person = getpass.getuser()
-    except (KeyError, OSError):  # a container's uid without an account
-        person = ""
-    return Actor(client="terminal", os_user=person)
+    """The person, by the account of this machine; for entries that are written without a runner."""
+    return replace(PERSON, os_user=os_user())

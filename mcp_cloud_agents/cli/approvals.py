@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from mcp_cloud_agents.bootstrap import audit_for
-from mcp_cloud_agents.cli.actor import at_a_terminal
+from mcp_cloud_agents.cli.actor import PERSON
 from mcp_cloud_agents.cli.asked import moment
 from mcp_cloud_agents.cli.lines import line
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write
 from mcp_cloud_agents.domain.money import usd
-from mcp_cloud_agents.ports.audit import Action, Entry
-from mcp_cloud_agents.settings import load
-from mcp_cloud_agents.storage.sqlite_approvals import SqliteApprovals
-from mcp_cloud_agents.storage.state_folder import StateFolder
 
 if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.runner import JobRunner
@@ -35,19 +29,15 @@ def approvals(
     """List jobs that wait for a person, and grants (`approve --for`) that still hold."""
 
     async def work(runner: JobRunner) -> int:
-        waiting = await runner.questions()
-        settings = load()
-        stored = SqliteApprovals(StateFolder(settings.state_dir).approvals)
-        grants = stored.grants(now=time.time())
         if revoke:
-            found = next((one for one in grants if one.id == revoke), None)
-            if found is None:
+            grant = await runner.revoke(revoke, actor=PERSON)
+            if grant is None:
                 say(f"no grant {revoke[:80]!r} holds; `mcp-cloud-agents approvals` lists them")
                 return REFUSED
-            audit_for(settings).append(_entry(found))
-            stored.revoke(found.id)
-            write(f"{found.id}  revoked\n")
-        elif as_json:
+            write(f"{grant.id}  revoked\n")
+            return PASSED
+        waiting, grants = await runner.questions(), await runner.grants()
+        if as_json:
             told = {"waiting": waiting, "grants": grants}
             write(json.dumps(msgspec.to_builtins(told), ensure_ascii=False) + "\n")
         else:
@@ -55,19 +45,6 @@ def approvals(
         return PASSED
 
     raise typer.Exit(run(work))
-
-
-def _entry(grant: Grant) -> Entry:
-    return Entry(
-        at=time.time(),
-        action=Action.REVOKED,
-        actor=at_a_terminal(),
-        agent=grant.agent,
-        backend=grant.backend,
-        workspace=grant.workspace,
-        rule=grant.rule,
-        details=(("grant", grant.id), ("left_usd", usd(grant.left_micros))),
-    )
 
 
 def _show(waiting: tuple[Question, ...], grants: tuple[Grant, ...]) -> None:

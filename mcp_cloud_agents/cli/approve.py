@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcp_cloud_agents.cli.actor import PERSON
 from mcp_cloud_agents.cli.asked import question_rows, shown
 from mcp_cloud_agents.cli.person import agrees, check_no_agent
 from mcp_cloud_agents.cli.session import FAILED, PASSED, run, say, tell, write
-from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.errors import AgentsError, NotAllowed, NothingToApprove
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.domain.money import micros_of, usd
-from mcp_cloud_agents.governance.approval import TERMINAL, GrantWish
+from mcp_cloud_agents.governance.approval import GrantWish
 from mcp_cloud_agents.ports.approvals import Answer
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.ports.approvals import Question
 
-PERSON = Actor(client=TERMINAL)
 _WEEK = 10_080
 _AGAIN = "`mcp-cloud-agents approvals` lists what waits for a person."
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
+from mcp_cloud_agents.cli.configure_team import team
 from mcp_cloud_agents.cli.session import REFUSED, say, tell, write
 from mcp_cloud_agents.domain.errors import AgentsError, BadConfig
 from mcp_cloud_agents.domain.rendering import render_text
@@ -52,6 +53,9 @@ def configure() -> None:
     """Write this program's settings."""
 
 
+app.command("team")(team)
+
+
 @app.command()
 def aws(
     from_terraform: Annotated[
@@ -70,7 +74,8 @@ def aws(
     """Run jobs in your own AWS account: takes the outputs of the Terraform module."""
     path = config_file()
     try:
-        outputs = read_outputs(_read(from_terraform), from_terraform)
+        given = _read(from_terraform)
+        outputs, shared = read_outputs(given, from_terraform), team_table(given)
         old = _old(path)
         new = with_aws(old, outputs, file=path)
     except AgentsError as exc:
@@ -78,6 +83,8 @@ def aws(
     changes = changes_of(old, new)
     for line in changes:
         write(f"{render_text(line)}\n")
+    if shared:
+        say(f'a limit for your team: [budget.team] table = "{render_text(shared)}" (docs/costs.md)')
     if not changes:
         say(f"{path} says so already; nothing was changed")
     elif dry_run:
@@ -112,6 +119,12 @@ def read_outputs(data: bytes, source: str) -> Json:
             "same names.",
         )
     return {key: outputs[name] for name, key in _OUTPUTS.items() if outputs.get(name)}
+
+
+def team_table(data: bytes) -> str:
+    """The name of the team's budget table among the outputs; empty: the module made none."""
+    name = _flattened(cast("Json", json.loads(data))).get("team_budget_table")
+    return name if isinstance(name, str) else ""
 
 
 def _flattened(found: Json) -> Json:

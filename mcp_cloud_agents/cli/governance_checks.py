@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
+from mcp_cloud_agents.bootstrap import ledger_for
+from mcp_cloud_agents.cli.configure_team import team_limit
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.cli.trust import snapshots_of, trust_store
 from mcp_cloud_agents.domain.errors import AgentsError, NotAWorktree
+from mcp_cloud_agents.domain.money import usd
 from mcp_cloud_agents.domain.rendering import counted
 from mcp_cloud_agents.governance.policy_tests import outcomes
 from mcp_cloud_agents.settings import Settings
@@ -14,8 +17,24 @@ from mcp_cloud_agents.storage.policy_file import policy_path, read_policy_and_te
 
 
 def rules(settings: Settings) -> list[Finding]:
-    """Whether the policy can be read and passes its tests; what is trusted of this repository."""
-    return [_policy(policy_path(settings.file)), _trust(settings)]
+    """Whether the policy can be read and passes its tests; what is trusted here; the ledger."""
+    return [_policy(policy_path(settings.file)), _trust(settings), _money(settings)]
+
+
+def _money(settings: Settings) -> Finding:
+    """Whether the ledger of this machine, and the team's where one is named, can be read."""
+    team = settings.budget.team
+    try:
+        ledger = ledger_for(settings)
+        held = ledger.open()
+        shared = ledger.balances([team_limit(settings).scope]) if team.table else ()
+    except AgentsError as exc:
+        said = f"{exc.message}\nnothing that costs is started until then"
+        return Finding(name="money", ok=False, said=said, remedy=exc.hint)
+    said = f"{counted(len(held), 'reservation')} open; `mcp-cloud-agents costs` shows more"
+    for balance in shared:
+        said += f"\nteam {team.name}: {usd(balance.room_micros)} USD left this month"
+    return Finding(name="money", ok=True, said=said)
 
 
 def _policy(path: str) -> Finding:

@@ -7,7 +7,6 @@ Each step is made whatever came of the one before; all of it may be repeated.
 
 from __future__ import annotations
 
-import getpass
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -16,9 +15,9 @@ import anyio
 import anyio.to_thread
 import typer
 
-from mcp_cloud_agents.bootstrap import job_owner, runner_for
+from mcp_cloud_agents.bootstrap import job_owner, os_user, runner_for
+from mcp_cloud_agents.cli.actor import at_a_terminal
 from mcp_cloud_agents.cli.session import FAILED, PASSED, say, tell, write
-from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.domain.stopping import Step
@@ -102,7 +101,7 @@ async def _stop(settings: Settings, steps: Steps, *, why: str) -> None:
     async def flag() -> None:
         state = StateFolder(settings.state_dir)
         state.open(shared=job_owner(settings) is not None)
-        StopFlag(state.path).set(Stop(by=_person(), at=time.time(), why=why))
+        StopFlag(state.path).set(Stop(by=os_user(), at=time.time(), why=why))
 
     await steps.make("nothing new is started on this machine", flag)
     await steps.make("written into the audit", partial(_note, settings, Action.STOPPED, why))
@@ -132,20 +131,9 @@ async def _resume(settings: Settings, steps: Steps, *, why: str) -> None:
 async def _note(settings: Settings, action: Action, why: str) -> bool:
     from mcp_cloud_agents.bootstrap import audit_for
 
-    entry = Entry(at=time.time(), action=action, actor=_actor(), reason=why)
+    entry = Entry(at=time.time(), action=action, actor=at_a_terminal(), reason=why)
     await anyio.to_thread.run_sync(lambda: audit_for(settings).append(entry))
     return True
-
-
-def _actor() -> Actor:
-    return Actor(client="terminal", os_user=_person())
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's uid without an account
-        return ""
 
 
 def _kill_switch(settings: Settings) -> KillSwitch | None:
@@ -166,7 +154,7 @@ async def _end_here(settings: Settings, steps: Steps) -> None:
     if (runner := await steps.make("jobs on this machine looked for", made)) is None:
         return
     for job_id in await steps.make("the job index read", partial(_open_here, runner)) or ():
-        await steps.make(f"{job_id} asked to end", partial(runner.cancel, job_id, _actor()))
+        await steps.make(f"{job_id} asked to end", partial(runner.cancel, job_id, at_a_terminal()))
     await steps.make("money of ended jobs settled", runner.sweep)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from mcp_cloud_agents.cli.approve import PERSON
+from mcp_cloud_agents.cli.actor import PERSON
 from mcp_cloud_agents.cli.estimate import show_estimate
 from mcp_cloud_agents.cli.follow import follow
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, run, say, write

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.books import Books
     from mcp_cloud_agents.delegation.place import Place
     from mcp_cloud_agents.governance.ledger_rebuild import Details
-    from mcp_cloud_agents.ports.approvals import Question
+    from mcp_cloud_agents.ports.approvals import Grant, Question
     from mcp_cloud_agents.ports.ledger import Order
     from mcp_cloud_agents.ports.records import Record
 
@@ -116,6 +116,29 @@ class Approver:
         details = details_of(order) if order is not None else ()
         self._write_down(record, stored, word, details)
         return stored
+
+    def grants(self) -> tuple[Grant, ...]:
+        """Approvals of further jobs that still hold."""
+        return self._books.approvals.grants(now=self._books.clock.now())
+
+    def revoke(self, grant_id: str, actor: Actor) -> Grant | None:
+        """Take one back; None: there is none of this id."""
+        grant = next((one for one in self.grants() if one.id == grant_id), None)
+        if grant is None:
+            return None
+        entry = Entry(
+            at=self._books.clock.now(),
+            action=Action.REVOKED,
+            actor=self._books.host.seen(actor),
+            agent=grant.agent,
+            backend=grant.backend,
+            workspace=grant.workspace,
+            rule=grant.rule,
+            details=(("grant", grant.id), ("left_usd", usd(grant.left_micros))),
+        )
+        self._books.audit.append(entry)
+        self._books.approvals.revoke(grant_id)
+        return grant
 
     def hold(self, record: Record, actor: Actor, *, why: str) -> None:
         """Nobody agreed now: the money is free again, the question stays open until its end."""

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.money import Estimate
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.governance.approval import GrantWish
-    from mcp_cloud_agents.ports.approvals import Question
+    from mcp_cloud_agents.ports.approvals import Grant, Question
     from mcp_cloud_agents.ports.backend import Backend, Bytes, Watch
     from mcp_cloud_agents.ports.patches import Patches
     from mcp_cloud_agents.ports.records import Records
@@ -169,6 +169,14 @@ class JobRunner:
         """What waits for a person, oldest first."""
         now = self._books.clock.now()
         return await self._read(partial(self._books.approvals.waiting, now=now))
+
+    async def grants(self) -> tuple[Grant, ...]:
+        """Approvals of further jobs that still hold."""
+        return await self._read(partial(self._approver.grants))
+
+    async def revoke(self, grant_id: str, *, actor: Actor) -> Grant | None:
+        """Take such an approval back; None: there is none of this id."""
+        return await self._read(partial(self._approver.revoke, grant_id, actor))
 
     async def answer(
         self,

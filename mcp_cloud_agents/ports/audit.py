@@ -37,6 +37,8 @@ class Action(StrEnum):
     RESUMED = "resumed"
     TRUSTED = "trusted"
     UNTRUSTED = "untrusted"
+    LIMITED = "limited"
+    """A limit that others share was changed."""
     SECRETS = "secrets"
     """A job gets secrets: names and references, never values."""
 

@@ -122,7 +122,14 @@ class SqliteFile:
 
     @contextmanager
     def _writers_wait(self) -> Generator[None]:
-        """Hold the turn to write in the file that is there, where it can still be held."""
+        """Hold the turn to write in the file that is there, where it can still be held.
+
+        It is let go of when the file has its new name. SQLite sees that, and leaves what is beside
+        the old name alone (`databaseIsUnmoved` in its pager).
+        """
+        if not os.path.exists(self.path):
+            yield
+            return
         with ExitStack() as held:
             try:
                 held.enter_context(closing(self._connect())).execute("BEGIN IMMEDIATE")

@@ -4,6 +4,7 @@ state/
   VERSION             the layout's version; a newer one is refused, never guessed at
   records.sqlite      the index of jobs
   ledger.sqlite       money that is held back or spent
+  turns/              locks of the ledger that a team shares
   approvals.sqlite    questions to a person, and answers
   trust.sqlite        configurations of repositories that a person trusted
   audit/              what was decided and done (audit_folder.py)
@@ -46,6 +47,7 @@ class StateFolder:
         self.ledger = os.path.join(path, "ledger.sqlite")
         self.approvals = os.path.join(path, "approvals.sqlite")
         self.trust = os.path.join(path, "trust.sqlite")
+        self.turns = os.path.join(path, "turns")
         self.audit = os.path.join(path, "audit")
         self.tidied = os.path.join(path, "tidied")
 

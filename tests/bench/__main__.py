@@ -20,6 +20,7 @@ TOPICS = (
     "fix",
     "audit",
     "ledger",
+    "admission",
 )
 
 

@@ -14,8 +14,9 @@ import pytest
 from mcp_cloud_agents.domain.job import JobId
 from mcp_cloud_agents.ports.clock import Clock
 from mcp_cloud_agents.telemetry.clock import SystemClock
+from tests.paid_house import MovedClock
 
-CLOCKS: dict[str, Callable[[], Clock]] = {"system": SystemClock}
+CLOCKS: dict[str, Callable[[], Clock]] = {"system": SystemClock, "moved": MovedClock}
 TEN_THOUSAND = """
 from mcp_cloud_agents.telemetry.clock import SystemClock
 for _ in range(10_000):

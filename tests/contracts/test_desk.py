@@ -20,6 +20,7 @@ from mcp_cloud_agents.domain.errors import NoSpace
 from mcp_cloud_agents.domain.job import JobId, JobState
 from mcp_cloud_agents.domain.result import Cause, CauseKind, JobResult, Progress
 from mcp_cloud_agents.domain.sandbox import IsolationLevel, IsolationRecord, Network
+from mcp_cloud_agents.domain.secret import Phase, SecretGrant
 from mcp_cloud_agents.domain.status import IllegalStep, JobStatus
 from mcp_cloud_agents.ports.desk import Desk
 from mcp_cloud_agents.storage.folder_desk import FolderDesk
@@ -29,12 +30,16 @@ from mcp_cloud_agents.storage.job_objects import JobObjects, StoredState
 from mcp_cloud_agents.storage.queue import Ticket
 from mcp_cloud_agents.worker.aws.cancel_watch import CancelWatch
 from mcp_cloud_agents.worker.aws.desk import ObjectsDesk
+from mcp_cloud_agents.worker.redacting_desk import RedactingDesk
+from mcp_cloud_agents.worker.vault import Given, Vault, was_handed
 from tests.cloud_worker import eventually
 from tests.unit.conftest import SPEC
 
 CAP = 20_000
 WAY = (JobState.STARTING, JobState.RUNNING, JobState.COLLECTING)
 CAUSE = Cause(kind=CauseKind.CANCELLED, message="m", hint="h")
+CANARY = "desk-canary-31b7"
+GRANT = SecretGrant(name="TOKEN", source="env:T", phases=(Phase.RUN,))
 HOST = HostPlan(state="/s", uv="/uv", concurrent_jobs=2, keep_days=30, keep_gib=10, owner=None)
 
 
@@ -104,7 +109,14 @@ def in_a_store(scratch: Path) -> Iterator[Place]:
     signal.signal(signal.SIGTERM, before)
 
 
-DESKS = {"folder": in_a_folder, "store": in_a_store}
+def behind_a_redactor(scratch: Path) -> Iterator[Place]:
+    vault = Vault(replace(SPEC, secrets=(GRANT,)), Given(read=was_handed({"TOKEN": CANARY})))
+    vault.expose(Phase.RUN)
+    for place in in_a_folder(scratch):
+        yield replace(place, desk=RedactingDesk(place.desk, vault))
+
+
+DESKS = {"folder": in_a_folder, "store": in_a_store, "redactor": behind_a_redactor}
 
 
 @pytest.fixture(params=DESKS)

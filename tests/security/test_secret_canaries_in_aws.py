@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ GRANTS = (
     SecretGrant(name="STORED", source="aws-sm:team/db#password", phases=(Phase.RUN,)),
     SecretGrant(name="PARAMETER", source="aws-ssm:/team/token", phases=(Phase.SETUP, Phase.RUN)),
 )
-QUICK = {"pull_s": 0.05, "log_flush_s": 0.05, "stop_grace_s": 20.0}
+QUICK: dict[str, Any] = {"pull_s": 0.05, "log_flush_s": 0.05, "stop_grace_s": 20.0}
 
 
 @dataclass

@@ -31,12 +31,13 @@ def a_policy(settings: Settings, text: str) -> str:
 
 
 def test_without_rules_and_trust_nothing_is_wrong(settings: Settings) -> None:
-    policy, trust = rules(settings)
+    policy, trust, money = rules(settings)
     assert policy == Finding(
         name="policy",
         ok=True,
         said="none: every job within the budget is allowed (docs/policy.md)",
     )
+    assert (money.ok, money.said.partition(";")[0]) == (True, "0 reservations open")
     assert (trust.ok, "nothing of this repository is trusted" in trust.said) == (True, True)
 
 

@@ -7,16 +7,28 @@ import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mcp_cloud_agents.delegation.approve import Approver
-from mcp_cloud_agents.domain.errors import AgentsError, AuditUnusable, LedgerUnusable, StateUnusable
+from mcp_cloud_agents.domain.budget import BudgetTable, TeamBudget, Unreachable
+from mcp_cloud_agents.domain.errors import (
+    AgentsError,
+    AuditUnusable,
+    LedgerUnusable,
+    OverBudget,
+    StateUnusable,
+)
 from mcp_cloud_agents.ports.approvals import Answer
 from mcp_cloud_agents.storage import sqlite_file
-from tests.paid_house import ASK, WORST, Tariff
+from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
+from mcp_cloud_agents.storage.team_ledger import Offline
+from tests.ledgers import in_team
+from tests.paid_house import ASK, MODEL, WORST, Tariff
 from tests.unit.delegation.desk import Desk
+from tests.unreliable_ledger import Trouble, unreachable, unreliable
 
 
 @contextmanager
@@ -135,3 +147,18 @@ def test_money_of_a_job_that_expired_waits_for_an_audit_that_works(desk: Desk) -
     assert desk.held() == WORST
     approver.question(desk.record(1))
     assert (desk.held(), desk.house.actions()) == (0, ["asked", "expired"])
+
+
+def test_without_the_team_the_limit_of_this_machine_alone_refuses(
+    desk: Desk, tmp_path: Path
+) -> None:
+    away = Trouble(raises=unreachable, always=True)
+    team = unreliable(SqliteLedger(str(tmp_path / "team.sqlite")), away, "team")
+    alone = Offline(when_unreachable=Unreachable.LOCAL, local_micros=WORST)
+    desk.house.budget = BudgetTable(team=TeamBudget(table="t"))
+    books = replace(desk.house.books(), ledger=in_team(tmp_path, team, alone))
+    admission = desk.house.admission(books)
+    admission.admit(desk.record(1), desk.place, MODEL)
+    with pytest.raises(OverBudget, match="limit of this team offline has 0 USD left") as refused:
+        admission.admit(desk.record(2), desk.place, MODEL)
+    assert "budget.team.local_usd" in refused.value.hint

@@ -36,6 +36,7 @@ from mcp_cloud_agents.storage.sqlite_file import SqliteFile
 from mcp_cloud_agents.storage.team_ledger import Offline, TeamLedger
 from tests.ledgers import (
     DAY,
+    MEMORY,
     MONTH,
     OFFLINE,
     TEAM,
@@ -123,7 +124,7 @@ class LedgerDays(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY))
         self.model = Model()
         self.ledger: Ledger = self.new_ledger()
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
 from mcp_cloud_agents.domain.errors import SecretUnusable
 from mcp_cloud_agents.domain.secret import Phase, SecretGrant
+from mcp_cloud_agents.emulator.clients import aws_client
 from mcp_cloud_agents.storage.aws_secrets import AwsSecrets
 from mcp_cloud_agents.storage.secret_values import SecretValues
 
@@ -32,13 +32,8 @@ class Aws:
         self.regions.append(region)
         expected, call, given, answer = self.answers.pop(0)
         assert service == expected
-        made: Any = boto3.client(  # pyright: ignore[reportUnknownMemberType]  has no types
-            service,  # pyright: ignore[reportArgumentType]  one of two
-            region_name="us-east-1",
-            aws_access_key_id="a",
-            aws_secret_access_key="b",
-        )
-        stub = Stubber(made)
+        made = aws_client(service, "http://127.0.0.1:9", region or "us-east-1")
+        stub: Any = Stubber(made)
         if isinstance(answer, str):
             stub.add_client_error(call, answer, "the message of AWS", expected_params=given)
         else:
@@ -51,9 +46,13 @@ def grant(source: str) -> list[SecretGrant]:
     return [SecretGrant(name="TOKEN", source=source, phases=(Phase.RUN,))]
 
 
-def values(aws: Aws | None = None, *, files: bool = True, **environ: str) -> SecretValues:
+def values(
+    aws: Aws | None = None, environ: Mapping[str, str] | None = None, *, files: bool = True
+) -> SecretValues:
+    given = environ or {}
+
     def variables(names: Sequence[str]) -> dict[str, str]:
-        return {name: environ[name] for name in names if name in environ}
+        return {name: given[name] for name in names if name in given}
 
     return SecretValues(variables, AwsSecrets(aws.client if aws else None), files=files)
 
@@ -75,7 +74,7 @@ def test_a_variable_and_a_private_file_give_their_values(tmp_path: Path) -> None
     path = tmp_path / "pem"
     path.write_text(f"{CANARY}\nsecond line\n")
     path.chmod(0o600)
-    assert values(A=CANARY)(grant("env:A")) == {"TOKEN": CANARY}
+    assert values(environ={"A": CANARY})(grant("env:A")) == {"TOKEN": CANARY}
     assert values()(grant(f"file:{path}")) == {"TOKEN": f"{CANARY}\nsecond line"}
 
 
@@ -136,7 +135,7 @@ def test_what_aws_refuses_is_told_with_what_to_do(code: str, why: str, hint: str
     ],
 )
 def test_values_that_are_not_fit_are_refused(value: str, why: str) -> None:
-    assert why in refused("env:A", values(A=value)).message
+    assert why in refused("env:A", values(environ={"A": value})).message
 
 
 def test_what_is_missing_is_refused_with_where_to_put_it(tmp_path: Path) -> None:
@@ -157,5 +156,5 @@ def test_a_container_gives_no_files_and_none_of_its_own_variables(tmp_path: Path
     path.chmod(0o600)
     assert "no reference" in refused(f"file:{path}", values(files=False)).message
     for name in ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "JOB_SPEC", "PATH"):
-        own = values(files=False, **{name: CANARY})
+        own = values(environ={name: CANARY}, files=False)
         assert "one of AWS, the system" in refused(f"env:{name}", own).message

@@ -6,6 +6,8 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from mcp_cloud_agents.storage import sqlite_file
 from mcp_cloud_agents.storage.sqlite_file import SqliteFile
 from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
 from tests.ledger_killed import LIMITS, WORK, entries
-from tests.ledgers import DAY, MONTH, TEAM, check, limit, local, order
+from tests.ledgers import DAY, MEMORY, MONTH, TEAM, check, limit, local, order
 
 ROOT = Path(__file__).parents[3]
 OPEN = [["day", [80, 0, 20]], ["month", [80, 0, 20]]]
@@ -39,11 +41,13 @@ AFTER: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def deaths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[Any]]]:
+def deaths() -> dict[str, list[list[Any]]]:
     """What was found after a death at each statement, by the kind of work."""
-    folder = str(tmp_path_factory.mktemp("killed"))
-    command = [sys.executable, "-m", "tests.ledger_killed", folder]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        command = [sys.executable, "-m", "tests.ledger_killed", folder]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return {line["work"]: line["found"] for line in lines}
 
@@ -109,16 +113,30 @@ def test_a_ledger_that_somebody_deleted_forgets_no_money(path: Path, ledger: Sql
 def test_who_waits_for_a_recovery_writes_into_the_new_file(
     ledger: SqliteLedger, path: Path
 ) -> None:
-    other = SqliteLedger(str(path), entries)
-    with sqlite3.connect(path, isolation_level=None) as db:
-        other.open()
-        opened = sqlite_file._inode(str(path))
+    opened = sqlite_file._inode(str(path))
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.execute("SELECT * FROM scopes").fetchall()
         ledger.recover(entries())
         with pytest.raises(sqlite3.DatabaseError, match="put aside"):
             sqlite_file._check_inode(str(path), opened)
-    db.close()
-    assert other.reserve([order("j3", 5, *LIMITS)]) == Reserved()
+    assert SqliteLedger(str(path)).reserve([order("j3", 5, *LIMITS)]) == Reserved()
     assert list(check(ledger, DAY).values()) == [(75, 0, 25)]
+
+
+def test_who_still_has_the_old_file_open_harms_nothing_in_the_new_one(
+    ledger: SqliteLedger, path: Path
+) -> None:
+    wal = path.with_name("ledger.sqlite-wal")
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute("SELECT * FROM scopes").fetchall()
+    ledger.recover(entries())
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("SELECT * FROM scopes").fetchall()
+        ledger.reserve([order("j3", 5, *LIMITS)])
+        before = wal.stat().st_size
+        old.close()
+        assert (before > 0, wal.stat().st_size) == (True, before)
+    assert list(check(SqliteLedger(str(path)), DAY).values()) == [(75, 0, 25)]
 
 
 def test_a_ledger_that_another_process_holds_is_told_in_time(

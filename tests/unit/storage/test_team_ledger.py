@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from mcp_cloud_agents.domain.errors import InvalidArgument, LedgerUnusable
 from mcp_cloud_agents.ports.ledger import Ledger, OverLimit, Reserved, ScopeKind
 from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
 from mcp_cloud_agents.storage.team_ledger import Offline, TeamLedger
-from tests.ledgers import DAY, OFFLINE, REFUSE, TEAM, check, counting_all, limit, local, order
+from tests.ledgers import (
+    DAY,
+    MEMORY,
+    OFFLINE,
+    REFUSE,
+    TEAM,
+    check,
+    counting_all,
+    limit,
+    local,
+    order,
+)
 from tests.unreliable_ledger import Died, Trouble, lost, unreachable, unreliable
 
 ALONE = Offline(when_unreachable=Unreachable.LOCAL, local_micros=25)
@@ -57,8 +69,10 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Pair:
-    return Pair(tmp_path, local(tmp_path), counting_all(tmp_path / "team.sqlite"))
+def pair() -> Iterator[Pair]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as made:
+        folder = Path(made)
+        yield Pair(folder, local(folder), counting_all(folder / "team.sqlite"))
 
 
 def test_both_count_their_own_limits(pair: Pair) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcp_cloud_agents.backends.local.spawn import spawn
+from mcp_cloud_agents.domain.handed import Handed
 from mcp_cloud_agents.domain.job import JobSpec, JobState
 from mcp_cloud_agents.domain.status import JobStatus
 from mcp_cloud_agents.storage.job_folder import HostPlan, JobFolder, this_supervisor
@@ -31,7 +32,7 @@ def folder(tmp_path: Path, a_spec: SpecFactory) -> JobFolder:
 def test_a_second_supervisor_waits_for_the_first_state_of_the_first(folder: JobFolder) -> None:
     held = Ticket._take(folder.file("lock"))  # the first, slow on a loaded machine
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(spawn, folder, {})
+        second = pool.submit(spawn, folder, Handed())
         with pytest.raises(TimeoutError):
             second.result(LONGER_THAN_A_READER_S)
         folder.write_status(QUEUED, this_supervisor())
@@ -42,7 +43,7 @@ def test_a_second_supervisor_waits_for_the_first_state_of_the_first(folder: JobF
 def test_a_second_supervisor_takes_over_from_a_first_that_died(folder: JobFolder) -> None:
     held = Ticket._take(folder.file("lock"))
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(spawn, folder, {})
+        second = pool.submit(spawn, folder, Handed())
         with pytest.raises(TimeoutError):
             second.result(LONGER_THAN_A_READER_S)
         os.close(held)

@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.domain.result import CauseKind, JobResult
 from mcp_cloud_agents.domain.secret import Phase, SecretGrant
+from mcp_cloud_agents.emulator.clients import aws_client
 from mcp_cloud_agents.sandbox.bubblewrap import Bubblewrap
 from mcp_cloud_agents.storage.job_objects import JobObjects
 from tests.cloud_worker import Cloud, a_cloud, result_of, whole_log
@@ -50,14 +50,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 def aws(cloud: Cloud, service: str) -> Any:
-    made: Any = boto3.client(  # pyright: ignore[reportUnknownMemberType]  has no types
-        service,  # pyright: ignore[reportArgumentType]  one of two
-        endpoint_url=cloud.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
-    )
-    return made
+    return aws_client(service, cloud.endpoint, "us-east-1")
 
 
 def a_job(cloud: Cloud, *grants: SecretGrant) -> JobObjects:

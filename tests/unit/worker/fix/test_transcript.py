@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mcp_cloud_agents.worker.fix import transcript
 from mcp_cloud_agents.governance.redaction import REDACTED, Redactor
+from mcp_cloud_agents.worker.fix import transcript
 from mcp_cloud_agents.worker.fix.transcript import TranscriptFile
 
 CANARY = "canary-4f6a-secret"

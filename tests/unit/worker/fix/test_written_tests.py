@@ -10,8 +10,8 @@ import pytest
 
 from mcp_cloud_agents.domain import result
 from mcp_cloud_agents.domain.fix import Budget, ModelRoute, Provider
-from mcp_cloud_agents.worker.fix.meter import Meter
 from mcp_cloud_agents.governance.redaction import Redactor
+from mcp_cloud_agents.worker.fix.meter import Meter
 from mcp_cloud_agents.worker.fix.transcript import TranscriptFile
 from mcp_cloud_agents.worker.fix.written_tests import MAX_CHARS, Wanted, Writer, flaw
 from tests.model_server.script import Script, Turn
