@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.domain.errors import BadConfig
@@ -20,13 +22,16 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.rules import PolicyRules
     from mcp_cloud_agents.delegation.runner import JobRunner
     from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
+    from mcp_cloud_agents.governance.known_secrets import KnownSecrets
     from mcp_cloud_agents.governance.policy import Policy
+    from mcp_cloud_agents.governance.secret_grants import SecretRules
     from mcp_cloud_agents.ports.ledger import Ledger
     from mcp_cloud_agents.ports.store import Store
     from mcp_cloud_agents.settings import AwsSettings, Settings
     from mcp_cloud_agents.snapshots.apply.far_bases import FarBases
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
     from mcp_cloud_agents.storage.audit_files import AuditFiles
+    from mcp_cloud_agents.storage.aws_secrets import AwsSecrets
     from mcp_cloud_agents.storage.state_folder import StateFolder
 
 _log = logging.getLogger(__name__)
@@ -36,21 +41,28 @@ def serve_stdio() -> None:
     """Serve MCP over stdin and stdout until the client ends."""
     import anyio
 
+    from mcp_cloud_agents.governance.known_secrets import KnownSecrets
     from mcp_cloud_agents.server.app import build_server
     from mcp_cloud_agents.server.front import Front
     from mcp_cloud_agents.server.stdio import serve
-    from mcp_cloud_agents.telemetry.logs import log_to_stderr
+    from mcp_cloud_agents.telemetry.logs import log_to_stderr, redact_logs
 
     log_to_stderr()
+    known = KnownSecrets()
+    redact_logs(known.known)
     here = ""
     with contextlib.suppress(FileNotFoundError):  # gone: each call is told so by the settings
         here = os.getcwd()
-    server = build_server(Front(here, build_runner))
+    server = build_server(Front(here, partial(build_runner, known)))
     anyio.run(serve, server)
 
 
-def build_runner() -> JobRunner:
+def build_runner(known: KnownSecrets | None = None) -> JobRunner:
     """The job runner of a server on this machine, from the person's settings.
+
+    Args:
+        known: is told every secret that is resolved in this process; None: nobody else shows
+            what this process says.
 
     Raises:
         BadConfig: the settings are wrong.
@@ -58,25 +70,32 @@ def build_runner() -> JobRunner:
     """
     from mcp_cloud_agents.settings import load
 
-    return runner_for(load(), keep_spare=True)
+    return runner_for(load(), known, keep_spare=True)
 
 
-def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
+def runner_for(
+    settings: Settings, known: KnownSecrets | None = None, *, keep_spare: bool = False
+) -> JobRunner:
     """The same from given settings.
 
     Args:
         settings: the person's.
+        known: as in `build_runner`.
         keep_spare: whether a worker waits for jobs as long as this process lives.
     """
     from mcp_cloud_agents.delegation.admit import Admission
     from mcp_cloud_agents.delegation.place import Places
     from mcp_cloud_agents.delegation.runner import JobRunner
+    from mcp_cloud_agents.governance.known_secrets import KnownSecrets
+    from mcp_cloud_agents.governance.secret_grants import SecretRules
     from mcp_cloud_agents.ports.records import Record
     from mcp_cloud_agents.snapshots.apply.git_patches import GitPatches
     from mcp_cloud_agents.snapshots.screen import ScreenRules
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
+    from mcp_cloud_agents.snapshots.trusted import TrustedSnapshots
     from mcp_cloud_agents.storage.job_folder import all_specs
     from mcp_cloud_agents.storage.sqlite_records import SqliteRecords
+    from mcp_cloud_agents.storage.sqlite_trust import SqliteTrust
     from mcp_cloud_agents.storage.state_folder import StateFolder
     from mcp_cloud_agents.storage.stop_flag import StopFlag
     from mcp_cloud_agents.telemetry.local_time import local_time
@@ -89,17 +108,24 @@ def runner_for(settings: Settings, *, keep_spare: bool = False) -> JobRunner:
         allow=settings.allow_untracked,
     )
     snapshots = GitSnapshots(settings.state_dir, rules)
-    here = _here(settings, state, snapshots, keep_spare=keep_spare)
+    trusted = TrustedSnapshots(snapshots=snapshots, trust=SqliteTrust(state.trust))
+    secrets = SecretRules(tables=settings.secrets, trusted=trusted)
+    known = known or KnownSecrets()
+    here = _here(settings, state, snapshots, secrets, known, keep_spare=keep_spare)
 
-    def known() -> tuple[Record, ...]:
+    def indexed() -> tuple[Record, ...]:
         specs = all_specs(state.jobs, on_damage=lambda what: _log.warning("job_damaged: %s", what))
         return tuple(Record(spec=spec, backend=here.backend.name) for spec in specs)
 
-    cloud = (_cloud(settings, settings.aws, snapshots),) if settings.aws is not None else ()
+    cloud = (
+        (_cloud(settings, settings.aws, snapshots, replace(secrets, elsewhere=True)),)
+        if settings.aws is not None
+        else ()
+    )
     books = _books(settings, state, _session(keep_spare=keep_spare))
     return JobRunner(
         places=Places([*cloud, here]),
-        records=SqliteRecords(state.records, known),
+        records=SqliteRecords(state.records, indexed),
         patches=GitPatches(snapshots, _far_bases(settings.aws, snapshots)),
         roots=roots_of(settings),
         admission=Admission(
@@ -198,7 +224,13 @@ def os_user() -> str:
 
 
 def _here(
-    settings: Settings, state: StateFolder, snapshots: GitSnapshots, *, keep_spare: bool
+    settings: Settings,
+    state: StateFolder,
+    snapshots: GitSnapshots,
+    secrets: SecretRules,
+    known: KnownSecrets,
+    *,
+    keep_spare: bool,
 ) -> Place:
     """This machine as a place for jobs."""
     from mcp_cloud_agents.backends.local.backend import LocalBackend
@@ -211,6 +243,7 @@ def _here(
     from mcp_cloud_agents.environments.uv_program import uv_program
     from mcp_cloud_agents.settings import variables
     from mcp_cloud_agents.storage.job_folder import HostPlan
+    from mcp_cloud_agents.storage.secret_values import SecretValues
     from mcp_cloud_agents.telemetry.clock import SystemClock
 
     owner = job_owner(settings)
@@ -228,12 +261,27 @@ def _here(
     )
     probe = SandboxProbe(settings.required_isolation, owner)
     spare = Spare(owner) if keep_spare else None
-    backend = LocalBackend(state.jobs, host, probe, spare, variables)
-    packer = Packer(snapshots, planner, SystemClock(), settings.required_isolation)
+    values = SecretValues(variables, _aws_secrets(settings.aws), remember=known.remember)
+    backend = LocalBackend(state.jobs, host, probe, spare, variables, values)
+    packer = Packer(snapshots, planner, SystemClock(), settings.required_isolation, secrets)
     return Place(backend, packer, settings.required_isolation, LocalPricing())
 
 
-def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Place:
+def _aws_secrets(aws: AwsSettings | None) -> AwsSecrets:
+    """Secrets of the person's account; boto3 is imported with the first one."""
+    from mcp_cloud_agents.storage.aws_secrets import AwsAccess, AwsSecrets
+
+    if aws is None:
+        return AwsSecrets(AwsAccess().client)
+    access = AwsAccess(
+        region=aws.region, profile=aws.credentials_profile, endpoint_url=aws.endpoint_url
+    )
+    return AwsSecrets(access.client)
+
+
+def _cloud(
+    settings: Settings, aws: AwsSettings, snapshots: GitSnapshots, secrets: SecretRules
+) -> Place:
     """The person's AWS account as a place for jobs; boto3 is imported with the first call."""
     from mcp_cloud_agents.backends.aws_batch.factory import aws_backend
     from mcp_cloud_agents.backends.aws_batch.pricing import AwsPricing
@@ -257,7 +305,7 @@ def _cloud(settings: Settings, aws: AwsSettings, snapshots: GitSnapshots) -> Pla
     backend = BreakerBackend(
         aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.now, circuit)
     )
-    packer = Packer(snapshots, planner, clock, aws.required_isolation)
+    packer = Packer(snapshots, planner, clock, aws.required_isolation, secrets)
     pricing = AwsPricing(aws, settings.file)
     return Place(backend, packer, aws.required_isolation, pricing, shared=True)
 

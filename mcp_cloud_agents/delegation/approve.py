@@ -14,7 +14,13 @@ from mcp_cloud_agents.delegation.books import PROGRAM
 from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.errors import AuditUnusable, LedgerUnusable, NothingToApprove
 from mcp_cloud_agents.domain.money import usd
-from mcp_cloud_agents.governance.approval import GrantWish, answered_by, grant_of, question_digest
+from mcp_cloud_agents.governance.approval import (
+    TERMINAL,
+    GrantWish,
+    answered_by,
+    grant_of,
+    question_digest,
+)
 from mcp_cloud_agents.governance.ledger_rebuild import details_of
 from mcp_cloud_agents.ports.approvals import Answer
 from mcp_cloud_agents.ports.audit import Action, Entry
@@ -40,6 +46,15 @@ class Word:
     why: str = ""
     grant: GrantWish | None = None
     """Let further jobs of this kind start as well."""
+    by: str = ""
+    """Who said it, where that is no person's answer."""
+
+
+def withdrawn(actor: Actor) -> Word:
+    """The no of whoever cancels a job that waits; a model may, and is told apart from a person."""
+    client = f"{actor.client} {actor.client_version}".strip() or "an MCP client"
+    by = "" if actor.client == TERMINAL else f"{client} (cancel)"
+    return Word(answer=Answer.DENIED, actor=actor, why="it was cancelled", by=by)
 
 
 class Approver:
@@ -99,7 +114,7 @@ class Approver:
             Stopped, OverBudget: it cannot start now; the question stays open.
         """
         question = self._waiting(record)
-        by = answered_by(self._books.host.seen(word.actor))
+        by = word.by or answered_by(self._books.host.seen(word.actor))
         order = None
         if word.answer is Answer.APPROVED:
             order = self._reserve(record, place, question)

@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_cloud_agents.delegation.apply import Applier
-from mcp_cloud_agents.delegation.approve import Approver, Word
+from mcp_cloud_agents.delegation.approve import Approver, Word, withdrawn
 from mcp_cloud_agents.delegation.books import PROGRAM
 from mcp_cloud_agents.delegation.collect import collect
 from mcp_cloud_agents.delegation.elsewhere import Elsewhere
@@ -35,6 +35,7 @@ from mcp_cloud_agents.domain.errors import (
     NotAllowed,
     NothingToApprove,
     OverBudget,
+    SecretUnusable,
     UnknownJob,
     too_weak,
 )
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.records import Records
 
 T = TypeVar("T")
-_PASSED_OVER = (BackendUnavailable, IsolationUnavailable, ModelUnusable)
+_PASSED_OVER = (BackendUnavailable, IsolationUnavailable, ModelUnusable, SecretUnusable)
 """What keeps a job from one place only; nothing was started there."""
 _NOT_NOW = (NotAllowed, LedgerUnusable, AuditUnusable)
 """Why a job that a person agreed to waits on."""
@@ -294,7 +295,7 @@ class JobRunner:
                 await self._view(record)  # a word that was given stands: it starts, and is ended
                 return False
             return question is not None
-        word = Word(answer=Answer.DENIED, actor=actor, why="it was cancelled")
+        word = withdrawn(actor)
         place = self._places.of(record.backend)
         try:
             await self._read(partial(self._approver.answer, record, place, word))

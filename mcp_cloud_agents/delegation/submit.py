@@ -16,11 +16,13 @@ from mcp_cloud_agents.delegation.books import PROGRAM
 from mcp_cloud_agents.domain.errors import (
     AgentsError,
     BackendUnavailable,
+    BadRequest,
+    IsolationUnavailable,
     JobCorrupt,
     UnknownJob,
 )
 from mcp_cloud_agents.ports.approvals import Answer
-from mcp_cloud_agents.ports.audit import Action
+from mcp_cloud_agents.ports.audit import Action, Entry
 from mcp_cloud_agents.ports.records import Record
 from mcp_cloud_agents.resilience.deadline import deadline_for
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.records import Records
 
 T = TypeVar("T")
+REFUSALS = (BackendUnavailable, IsolationUnavailable, BadRequest)
+"""Of a backend: nothing was started. After anything else nobody knows."""
 _MAY_START = (Answer.WAITING, Answer.APPROVED)
 
 
@@ -112,7 +116,7 @@ class Submitter:
         await self._call(partial(self._approver.ready, record, place, question))
         try:
             await self._start(record)
-        except BackendUnavailable as exc:
+        except REFUSALS as exc:
             await self._give_back(record, exc.message)
             raise
 
@@ -124,7 +128,7 @@ class Submitter:
         """Start a job that was admitted. Raises BackendUnavailable: all was given back."""
         try:
             await self._start(record)
-        except BackendUnavailable as exc:
+        except REFUSALS as exc:
             await self._give_back(record, exc.message)
             await self._call(partial(self._records.forget, [record.spec.id]))
             raise
@@ -132,8 +136,16 @@ class Submitter:
     async def _start(self, record: Record) -> None:
         """Its time counts from now: not while a person was asked."""
         spec = record.spec
+        if spec.secrets:
+            await self._call(partial(self._tell_of_secrets, record))
         at = deadline_for(spec.limits, spec.setup.commands, self._books.clock.now())
         await self._places.of(record.backend).backend.submit(replace(spec, deadline_at=at))
+
+    def _tell_of_secrets(self, record: Record) -> None:
+        """Names and where they lie: never values."""
+        given = tuple((one.name, one.source) for one in record.spec.secrets)
+        entry = Entry(at=0, action=Action.SECRETS, actor=PROGRAM, details=given)
+        self._books.note(Action.SECRETS, record, PROGRAM, entry)
 
     async def _go_on(self, record: Record, request: Request) -> None:
         """Do what a crash may have left undone for a job that was claimed.
