@@ -30,7 +30,7 @@ def _serve() -> None:
     import gc
 
     gc.disable()
-    from mcp_cloud_agents.bootstrap import serve_stdio
+    from mcp_cloud_agents.bootstrap.server import serve_stdio
 
     gc.freeze()
     gc.enable()

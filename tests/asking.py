@@ -12,7 +12,8 @@ from mcp import Client
 from mcp.client.context import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
 
-from mcp_cloud_agents.bootstrap import ledger_for, runner_for
+from mcp_cloud_agents.bootstrap.books import ledger_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.runner import JobRunner
 from mcp_cloud_agents.server.app import build_server
 from mcp_cloud_agents.server.front import Front

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mcp_cloud_agents.bootstrap import rules_for, runner_for
+from mcp_cloud_agents.bootstrap.books import rules_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.admit import Admission
 from mcp_cloud_agents.delegation.books import Books, Host
 from mcp_cloud_agents.delegation.place import Place, Places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcp_cloud_agents.bootstrap import os_user
+from mcp_cloud_agents.bootstrap.books import os_user
 from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.governance.approval import TERMINAL
 

@@ -84,7 +84,7 @@ def before(
 @app.command()
 def serve() -> None:
     """Serve MCP over stdin and stdout (what an MCP client starts)."""
-    from mcp_cloud_agents.bootstrap import serve_stdio
+    from mcp_cloud_agents.bootstrap.server import serve_stdio
 
     serve_stdio()
 

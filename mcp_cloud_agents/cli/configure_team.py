@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcp_cloud_agents.bootstrap import audit_for, ledger_for
+from mcp_cloud_agents.bootstrap.books import audit_for, ledger_for
 from mcp_cloud_agents.cli.actor import at_a_terminal
 from mcp_cloud_agents.cli.session import tell, write
 from mcp_cloud_agents.domain.errors import AgentsError, BadConfig

@@ -65,7 +65,8 @@ def costs(
     ] = False,
 ) -> None:
     """Show what was spent, what is held back, and what is left of each limit."""
-    from mcp_cloud_agents.bootstrap import job_owner, ledger_for
+    from mcp_cloud_agents.bootstrap.books import ledger_for
+    from mcp_cloud_agents.bootstrap.places import job_owner
 
     try:
         settings = load()
@@ -83,7 +84,7 @@ def costs(
 
 def _recover(settings: Settings) -> None:
     """A ledger that can be read is left alone: the audit may be the younger of the two."""
-    from mcp_cloud_agents.bootstrap import audit_for
+    from mcp_cloud_agents.bootstrap.books import audit_for
     from mcp_cloud_agents.storage.sqlite_file import Damaged
     from mcp_cloud_agents.storage.sqlite_ledger import SqliteLedger
 

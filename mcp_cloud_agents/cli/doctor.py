@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcp_cloud_agents.bootstrap import build_runner, job_owner, roots_of
+from mcp_cloud_agents.bootstrap.places import job_owner, roots_of
+from mcp_cloud_agents.bootstrap.runner import build_runner
 from mcp_cloud_agents.cli.breaker_checks import breakers
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.cli.fixing_check import fixing

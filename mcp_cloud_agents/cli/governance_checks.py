@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mcp_cloud_agents.bootstrap import ledger_for
+from mcp_cloud_agents.bootstrap.books import ledger_for
 from mcp_cloud_agents.cli.configure_team import team_limit
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.cli.trust import snapshots_of, trust_store

@@ -95,7 +95,7 @@ def explain_job(
     as_json: Json = False,
 ) -> None:
     """Why a job was allowed, asked about or refused, and what your rules would say today."""
-    from mcp_cloud_agents.bootstrap import audit_for
+    from mcp_cloud_agents.bootstrap.books import audit_for
 
     try:
         settings = load()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from mcp_cloud_agents.bootstrap import build_runner
+from mcp_cloud_agents.bootstrap.runner import build_runner
 from mcp_cloud_agents.cli.session import FAILED, REFUSED, say, write
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import anyio
 import typer
 
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.domain.errors import AgentsError, BadPaths, UnknownJob
 from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.settings import load

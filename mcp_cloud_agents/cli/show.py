@@ -14,6 +14,7 @@ from mcp_cloud_agents.domain.money import usd
 from mcp_cloud_agents.domain.rendering import change_text, counted
 from mcp_cloud_agents.domain.result import VerdictOutcome
 from mcp_cloud_agents.domain.sandbox import Enforcement
+from mcp_cloud_agents.ports.backend import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.result import Cause, JobResult, Verdict
 
 _COLOURS = {"passed": "green", "failed": "red", "incomplete": "yellow", "none": "yellow"}
-_HERE = "local"
 _MOST_FAILURES = 50
 _MESSAGE_CHARS = 300
 
@@ -33,7 +33,7 @@ def show_job(view: JobView) -> int:
     """Print what is known of a job; returns the exit code that says how it went."""
     result, cause = view.result, view.status.cause
     line("job", f"{view.spec.id}  {view.spec.command}")
-    if view.backend != _HERE:
+    if view.backend != LOCAL:
         line("ran on", view.backend)
     _show_tree(view.spec.snapshot)
     verdict = result.verdict if result is not None else None
@@ -147,7 +147,7 @@ def limits_text(limits: Iterable[tuple[str, Enforcement]]) -> str:
 
 def _where(view: JobView, name: str) -> str:
     """The file itself where it is on this machine, else the command that prints it."""
-    if view.backend != _HERE:
+    if view.backend != LOCAL:
         return f"mcp-cloud-agents artifact {view.spec.id} {name}"
     from mcp_cloud_agents.settings import load
     from mcp_cloud_agents.storage.state_folder import StateFolder

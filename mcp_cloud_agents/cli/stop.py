@@ -15,13 +15,16 @@ import anyio
 import anyio.to_thread
 import typer
 
-from mcp_cloud_agents.bootstrap import job_owner, os_user, runner_for
+from mcp_cloud_agents.bootstrap.books import os_user
+from mcp_cloud_agents.bootstrap.places import job_owner
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.cli.actor import at_a_terminal
 from mcp_cloud_agents.cli.session import FAILED, PASSED, say, tell, write
 from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.domain.stopping import Step
 from mcp_cloud_agents.ports.audit import Action, Entry
+from mcp_cloud_agents.ports.backend import LOCAL
 from mcp_cloud_agents.settings import load
 from mcp_cloud_agents.storage.state_folder import StateFolder
 from mcp_cloud_agents.storage.stop_flag import Stop, StopFlag
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MOST = 10_000
-_HERE = "local"
 
 
 def stop(
@@ -129,7 +131,7 @@ async def _resume(settings: Settings, steps: Steps, *, why: str) -> None:
 
 
 async def _note(settings: Settings, action: Action, why: str) -> bool:
-    from mcp_cloud_agents.bootstrap import audit_for
+    from mcp_cloud_agents.bootstrap.books import audit_for
 
     entry = Entry(at=time.time(), action=action, actor=at_a_terminal(), reason=why)
     await anyio.to_thread.run_sync(lambda: audit_for(settings).append(entry))
@@ -161,7 +163,7 @@ async def _end_here(settings: Settings, steps: Steps) -> None:
 async def _open_here(runner: JobRunner) -> list[JobId]:
     found = [question.job_id for question in await runner.questions()]
     for record in await runner.latest(workspace=None, limit=_MOST):
-        if record.backend == _HERE and record.spec.id not in found:
+        if record.backend == LOCAL and record.spec.id not in found:
             found += [record.spec.id] if await _goes_on(runner, record.spec.id) else []
     return found
 

@@ -16,7 +16,7 @@ import typer
 
 from mcp_cloud_agents.agents.trust import config_digest, configuration_of
 from mcp_cloud_agents.agents.trust_text import change_text, content_text
-from mcp_cloud_agents.bootstrap import job_owner
+from mcp_cloud_agents.bootstrap.places import job_owner
 from mcp_cloud_agents.cli.actor import at_a_terminal
 from mcp_cloud_agents.cli.person import agrees
 from mcp_cloud_agents.cli.session import FAILED, say, tell, write
@@ -168,7 +168,7 @@ def _note(
     settings: Settings, action: Action, *, common_dir: str, found: Configured | None = None
 ) -> None:
     """Written before it is done. Raises AuditUnusable."""
-    from mcp_cloud_agents.bootstrap import audit_for
+    from mcp_cloud_agents.bootstrap.books import audit_for
 
     entry = Entry(
         at=time.time(),

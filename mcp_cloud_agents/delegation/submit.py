@@ -99,10 +99,12 @@ class Submitter:
             await self._go_on(record, request)
             return record
         try:
-            await self._admit(record, request)
+            starts = await self._admitted(record, request)
         except AgentsError:
             await self._call(partial(self._records.forget, [record.spec.id]))
             raise
+        if starts:
+            await self.begin(record)
         return record
 
     async def approved(self, record: Record, question: Question) -> None:
@@ -166,16 +168,17 @@ class Submitter:
         """A job that was asked about is not decided again: its question stands."""
         question = await self._call(partial(self._approver.resume, record, request.actor))
         if question is None:
-            await self._admit(record, request)
+            if await self._admitted(record, request):
+                await self.begin(record)
         elif question.answer is Answer.APPROVED:
             await self.approved(record, question)
 
-    async def _admit(self, record: Record, request: Request) -> None:
+    async def _admitted(self, record: Record, request: Request) -> bool:
+        """Whether it starts now; else a person is asked."""
         place = self._places.of(record.backend)
         admit = partial(self._admission.admit, record, place, request.actor, request.wish.paths)
         question = await self._call(admit)
-        if question is None or question.answer is Answer.APPROVED:
-            await self.begin(record)
+        return question is None or question.answer is Answer.APPROVED
 
     async def _call(self, work: partial[T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._threads)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.domain.status import JobStatus
 
 
+LOCAL = "local"
+"""The name of this machine as a place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bytes:
     """A piece of a log or an artifact."""

@@ -13,7 +13,7 @@ import anyio
 
 from mcp_cloud_agents.backends.aws_batch.backend import AwsBatchBackend
 from mcp_cloud_agents.backends.local.backend import LocalBackend
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.pack import Packer
 from mcp_cloud_agents.delegation.place import Place as RunPlace
 from mcp_cloud_agents.delegation.request import Request

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from mcp_cloud_agents.backends.local.backend import LocalBackend
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.place import Place
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.domain.fix import Engine

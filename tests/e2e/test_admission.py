@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from mcp_cloud_agents.bootstrap import audit_for, ledger_for
+from mcp_cloud_agents.bootstrap.books import audit_for, ledger_for
 from mcp_cloud_agents.delegation.runner import JobRunner
 from mcp_cloud_agents.domain.budget import BudgetTable
 from mcp_cloud_agents.domain.errors import NothingToApprove, UnknownJob

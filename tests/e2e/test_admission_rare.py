@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from mcp_cloud_agents.delegation.approve import Approver, Word
 from mcp_cloud_agents.delegation.runner import JobRunner
-from mcp_cloud_agents.domain.job import JobId, JobState
+from mcp_cloud_agents.domain.errors import NoSpace
+from mcp_cloud_agents.domain.job import JobId, JobSpec, JobState
 from mcp_cloud_agents.ports.approvals import Answer
 from mcp_cloud_agents.ports.records import Record
 from mcp_cloud_agents.storage.stop_flag import Stop, StopFlag
@@ -91,6 +93,37 @@ async def test_one_job_that_cannot_be_looked_at_is_no_end_of_the_sweep(house: Pa
         away: ("open", 0),
         fine: ("settled", SPENT),
     }
+
+
+class Full:
+    """A backend whose disk is full when a job shall start."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    async def submit(self, spec: JobSpec) -> None:
+        raise NoSpace(f"No room for {spec.id}.", hint="Make some.")
+
+
+def full_disk(name: str, port: Any) -> Any:
+    return Full(port) if name == "backend" else port
+
+
+async def test_a_start_that_failed_in_between_keeps_claim_and_money_for_the_same_key(
+    house: PaidHouse,
+) -> None:
+    full = replace(house, wrap=full_disk)
+    with pytest.raises(NoSpace):
+        await submit(full.runner(), full)
+    [(job, held)] = money(house).items()
+    assert held == ("open", 0)
+    assert await submit(house.runner(), house) == job
+    view = await house.runner().wait(JobId(job), timeout_s=60)
+    assert view.status.state is JobState.SUCCEEDED
+    assert money(house) == {job: ("settled", SPENT)}
 
 
 async def test_calls_with_one_key_at_once_start_and_pay_one_job(house: PaidHouse) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from mcp_cloud_agents.backends.local.backend import LocalBackend
 from mcp_cloud_agents.backends.local.follow import follow
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.delegation.roots import scoped_key
 from mcp_cloud_agents.delegation.runner import JobRunner

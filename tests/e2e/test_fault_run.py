@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.domain.errors import AgentsError
 from mcp_cloud_agents.domain.job import JobId, JobSpec, JobState, Kind, Snapshot

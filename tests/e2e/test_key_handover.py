@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcp_cloud_agents.backends.local.backend import LocalBackend
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.domain.fix import Engine, ModelRoute
 from mcp_cloud_agents.domain.job import JobSpec, JobState
 from mcp_cloud_agents.domain.result import CauseKind

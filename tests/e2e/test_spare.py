@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.ports.planner import Wish

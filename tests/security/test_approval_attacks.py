@@ -14,7 +14,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import ElicitResult, Implementation, InputRequiredResult, InputResponses
 
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.domain.money import Estimate
 from mcp_cloud_agents.domain.secret import Phase, SecretGrant

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from mcp_cloud_agents.backends.local.backend import LocalBackend
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.pack import Packer
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.domain.errors import SecretUnusable

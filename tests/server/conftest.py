@@ -17,7 +17,7 @@ import anyio
 import pytest
 from mcp import Client
 
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.server.app import build_server
 from mcp_cloud_agents.server.front import Front
 from mcp_cloud_agents.settings import load

@@ -23,7 +23,7 @@ from mcp_cloud_agents.domain.errors import (
 from mcp_cloud_agents.domain.fix import key_variables
 from mcp_cloud_agents.domain.handed import Handed
 from mcp_cloud_agents.domain.job import JobId
-from mcp_cloud_agents.ports.backend import Bytes
+from mcp_cloud_agents.ports.backend import LOCAL, Bytes
 from mcp_cloud_agents.storage.job_folder import JobFolder
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class LocalBackend:
             raises SecretUnusable.
     """
 
-    name = "local"
+    name = LOCAL
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_cloud_agents.bootstrap import runner_for
+from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.delegation.request import Request
 from mcp_cloud_agents.domain.errors import BackendUnavailable
 from mcp_cloud_agents.domain.job import JobState, Kind
