@@ -242,6 +242,11 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
     )
 
 
+def budget_in(file: str) -> BudgetTable:
+    """What may be spent by the person's file as it is now. Raises BadConfig."""
+    return _from_file(file, {}).budget
+
+
 def config_file(environ: Mapping[str, str] | None = None) -> str:
     """Path of the person's file, which need not exist."""
     variables = _given(environ)

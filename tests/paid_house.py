@@ -148,7 +148,7 @@ class PaidHouse:
     def admission(self, books: Books) -> Admission:
         """Of one process."""
         settings, stopped = self.settings, StopFlag(self.folder.path).why
-        return Admission(books, rules_for(settings), self.budget, stopped, local_time)
+        return Admission(books, rules_for(settings), lambda: self.budget, stopped, local_time)
 
     def runner(self) -> JobRunner:
         """Of one process."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.domain.sandbox import IsolationLevel, Probe
     from mcp_cloud_agents.governance.known_secrets import KnownSecrets
@@ -40,6 +42,7 @@ def places_of(
     state: StateFolder,
     snapshots: GitSnapshots,
     known: KnownSecrets,
+    met: Callable[[str], object] = str,
     *,
     keep_spare: bool,
 ) -> Places:
@@ -50,6 +53,7 @@ def places_of(
         state: the state folder, opened.
         snapshots: of this machine.
         known: is told every secret that is resolved in this process.
+        met: is told who AWS takes us for, whenever it was asked.
         keep_spare: whether a worker waits for jobs as long as this process lives.
     """
     from mcp_cloud_agents.delegation.place import Places
@@ -62,7 +66,7 @@ def places_of(
     here = _here(settings, state, snapshots, secrets, known, keep_spare=keep_spare)
     if settings.aws is None:
         return Places([here])
-    cloud = _cloud(settings, settings.aws, snapshots, replace(secrets, elsewhere=True))
+    cloud = _cloud(settings, settings.aws, snapshots, replace(secrets, elsewhere=True), met)
     return Places([cloud, here])
 
 
@@ -105,7 +109,13 @@ def _here(
     probe = SandboxProbe(settings.required_isolation, owner)
     spare = Spare(owner) if keep_spare else None
     values = SecretValues(variables, _aws_secrets(settings.aws), remember=known.remember)
-    backend = LocalBackend(state.jobs, host, probe, spare, variables, values)
+
+    def keys(names: Sequence[str]) -> dict[str, str]:
+        found = variables(names)
+        known.remember(found.values())
+        return found
+
+    backend = LocalBackend(state.jobs, host, probe, spare, keys, values)
     packer = Packer(snapshots, planner, SystemClock(), settings.required_isolation, secrets)
     return Place(backend, packer, settings.required_isolation, LocalPricing())
 
@@ -123,7 +133,11 @@ def _aws_secrets(aws: AwsSettings | None) -> AwsSecrets:
 
 
 def _cloud(
-    settings: Settings, aws: AwsSettings, snapshots: GitSnapshots, secrets: SecretRules
+    settings: Settings,
+    aws: AwsSettings,
+    snapshots: GitSnapshots,
+    secrets: SecretRules,
+    met: Callable[[str], object],
 ) -> Place:
     """The person's AWS account as a place for jobs; boto3 is imported with the first call."""
     from mcp_cloud_agents.backends.aws_batch.factory import aws_backend
@@ -146,7 +160,7 @@ def _cloud(
     breakers = StateFolder(settings.state_dir).breakers
     circuit = CircuitFile(breakers, f"place aws_batch in {aws.region}")
     backend = BreakerBackend(
-        aws_backend(aws, snapshots.stores), Breaker(BreakerPolicy(), clock.now, circuit)
+        aws_backend(aws, snapshots.stores, met), Breaker(BreakerPolicy(), clock.now, circuit)
     )
     packer = Packer(snapshots, planner, clock, aws.required_isolation, secrets)
     pricing = AwsPricing(aws, settings.file)

@@ -6,9 +6,10 @@ What the first answer of the server does not need is imported when it is first u
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.bootstrap.books import books_of, rules_for, session_of
+from mcp_cloud_agents.bootstrap.books import Principal, books_of, rules_for
 from mcp_cloud_agents.bootstrap.places import job_owner, places_of, roots_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def runner_for(
     from mcp_cloud_agents.governance.known_secrets import KnownSecrets
     from mcp_cloud_agents.ports.backend import LOCAL
     from mcp_cloud_agents.ports.records import Record
+    from mcp_cloud_agents.settings import budget_in
     from mcp_cloud_agents.snapshots.apply.git_patches import GitPatches
     from mcp_cloud_agents.snapshots.screen import ScreenRules
     from mcp_cloud_agents.snapshots.tree_snapshots import GitSnapshots
@@ -71,20 +73,25 @@ def runner_for(
         allow=settings.allow_untracked,
     )
     snapshots = GitSnapshots(settings.state_dir, rules)
-    places = places_of(settings, state, snapshots, known or KnownSecrets(), keep_spare=keep_spare)
+    known, principal = known or KnownSecrets(), Principal(settings.aws)
+    places = places_of(settings, state, snapshots, known, principal.meet, keep_spare=keep_spare)
 
     def indexed() -> tuple[Record, ...]:
         specs = all_specs(state.jobs, on_damage=lambda what: _log.warning("job_damaged: %s", what))
         return tuple(Record(spec=spec, backend=LOCAL) for spec in specs)
 
-    books = books_of(settings, state, session_of(keep_spare=keep_spare))
+    books = books_of(settings, state, known, principal, serving=keep_spare)
     return JobRunner(
         places=places,
         records=SqliteRecords(state.records, indexed),
         patches=GitPatches(snapshots, _far_bases(settings.aws, snapshots)),
         roots=roots_of(settings),
         admission=Admission(
-            books, rules_for(settings), settings.budget, StopFlag(state.path).why, local_time
+            books,
+            rules_for(settings),
+            partial(budget_in, settings.file),
+            StopFlag(state.path).why,
+            local_time,
         ),
         books=books,
     )

@@ -25,5 +25,5 @@ def serve_stdio() -> None:
     here = ""
     with contextlib.suppress(FileNotFoundError):  # gone: each call is told so by the settings
         here = os.getcwd()
-    server = build_server(Front(here, partial(build_runner, known)))
+    server = build_server(Front(here, partial(build_runner, known), redact=known.known))
     anyio.run(serve, server)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcp_cloud_agents.bootstrap.books import os_user
+from mcp_cloud_agents.bootstrap.books import os_user, session_of
 from mcp_cloud_agents.domain.actor import Actor
 from mcp_cloud_agents.governance.approval import TERMINAL
 
@@ -14,4 +14,4 @@ PERSON = Actor(client=TERMINAL)
 
 def at_a_terminal() -> Actor:
     """The person, by the account of this machine; for entries that are written without a runner."""
-    return replace(PERSON, os_user=os_user())
+    return replace(PERSON, os_user=os_user(), session=session_of(keep_spare=False))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcp_cloud_agents.cli.actor import PERSON
 from mcp_cloud_agents.cli.lines import line
 from mcp_cloud_agents.cli.session import FAILED, PASSED, run
 from mcp_cloud_agents.delegation.apply import ApplyOrder
@@ -67,11 +68,12 @@ def apply(
             allow_protected=allow_protected,
         ),
         elsewhere=into is not None,
+        actor=PERSON,
     )
 
     async def work(runner: JobRunner) -> int:
         if undo:
-            applied = await runner.undo(order.job_id, where)
+            applied = await runner.undo(order.job_id, where, PERSON)
             _show(applied, "taken out again", nothing="was out of this tree already")
         else:
             applied = await runner.apply(order)

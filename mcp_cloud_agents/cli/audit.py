@@ -7,13 +7,13 @@ import re
 import sys
 import time
 from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from mcp_cloud_agents.bootstrap.books import audit_copy
 from mcp_cloud_agents.cli.audit_table import show_links
 from mcp_cloud_agents.cli.session import FAILED, say, silence_stdout, tell, write
 from mcp_cloud_agents.domain.errors import AgentsError, InvalidArgument
@@ -94,8 +94,8 @@ def verify_(
         say("next  keep the folder as it is, and compare it with an export or the copy")
         raise typer.Exit(FAILED)
     _tell_whole(result)
-    if not files and settings.aws is not None and settings.aws.audit_bucket:
-        say(copy_text(_copy(settings).state()))
+    if not files and (copy := audit_copy(settings)) is not None:
+        say(copy_text(copy.state()))
 
 
 @app.command()
@@ -154,17 +154,13 @@ def _folder(settings: Settings) -> AuditFolder:
 
 def _copy(settings: Settings) -> AuditCopy:
     """Raises InvalidArgument where no bucket is set."""
-    from mcp_cloud_agents.backends.aws_batch.factory import audit_store
-    from mcp_cloud_agents.storage.audit_copy import AuditCopy
-
-    aws = settings.aws
-    if aws is None or not aws.audit_bucket:
+    if (found := audit_copy(settings)) is None:
         raise InvalidArgument(
             "No bucket is set that the audit could be copied to.",
             hint="Turn on `audit` in the Terraform module and write its outputs by configure aws, "
             "or set audit_bucket in the table [aws] of your file.",
         )
-    return AuditCopy(_folder(settings), partial(audit_store, aws))
+    return found
 
 
 def _of_files(files: Sequence[str]) -> Verified | Broken:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcp_cloud_agents.cli.actor import PERSON
 from mcp_cloud_agents.cli.session import PASSED, REFUSED, hint_of, run, say, write
 from mcp_cloud_agents.domain.errors import JobCorrupt, UnknownJob
 from mcp_cloud_agents.domain.job import JobId
@@ -35,7 +36,7 @@ def cancel(
         known = [job_id for job_id in ids if await _is_known(runner, job_id)]
         if workspace is not None:
             known += await _going_on(runner, workspace)
-        for view in await runner.cancel_all(known):
+        for view in await runner.cancel_all(known, PERSON):
             told = "was done already" if view.status.state.done else "asked to end; it was"
             write(f"{view.spec.id}  {told}: {view.status.state}\n")
         return PASSED if set(ids) <= set(known) else REFUSED

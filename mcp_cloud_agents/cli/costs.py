@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+import anyio
 import typer
 
 from mcp_cloud_agents.cli.session import say, tell, write
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.ledger import Ledger, Limit
     from mcp_cloud_agents.settings import Settings
 
+_SETTLE_S = 20.0
 Json = dict[str, Any]
 
 
@@ -73,13 +75,27 @@ def costs(
         StateFolder(settings.state_dir).open(shared=job_owner(settings) is not None)
         if recover:
             _recover(settings)
-        report = _report(ledger_for(settings), settings, by, since)
+        ledger = ledger_for(settings)
+        if ledger.open():
+            _settle(settings)
+        report = _report(ledger, settings, by, since)
     except AgentsError as exc:
         tell(exc)
     if as_json:
         write(json.dumps(_as_json(report), ensure_ascii=False) + "\n")
     else:
         _print(report, settings)
+
+
+def _settle(settings: Settings) -> None:
+    """Jobs that ended since anybody looked; what takes too long stays held, and is shown so."""
+    from mcp_cloud_agents.bootstrap.runner import runner_for
+
+    async def work() -> None:
+        with anyio.move_on_after(_SETTLE_S):
+            await runner_for(settings).sweep()
+
+    anyio.run(work)
 
 
 def _recover(settings: Settings) -> None:

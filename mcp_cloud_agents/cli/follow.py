@@ -15,8 +15,7 @@ import anyio
 
 from mcp_cloud_agents.cli.session import out, say, write
 from mcp_cloud_agents.domain.job import JobState
-from mcp_cloud_agents.domain.rendering import render
-from mcp_cloud_agents.domain.result import CauseKind
+from mcp_cloud_agents.domain.rendering import render, render_text
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -56,15 +55,22 @@ async def follow(runner: JobRunner, job_id: JobId) -> JobView:
 
 async def _may_start(runner: JobRunner, job_id: JobId, *, wait: bool) -> bool:
     """Whether there is something to follow; says what the job waits for."""
-    status = (await runner.look(job_id)).status  # a look starts what was approved
-    if status.state is JobState.AWAITING_APPROVAL and wait:
-        say(f"it waits for a person; in another terminal: mcp-cloud-agents approve {job_id}")
-        while status.state is JobState.AWAITING_APPROVAL:
+    view = await runner.look(job_id)  # a look starts what was approved
+    if wait and _waits(view):
+        say(
+            f"it waits for a person; in another terminal: mcp-cloud-agents approve {job_id}"
+            if view.status.state is JobState.AWAITING_APPROVAL
+            else render_text(view.note)
+        )
+        while _waits(view):
             await anyio.sleep(_LOOK_EVERY_S)
-            status = await runner.status(job_id)
-        status = (await runner.look(job_id)).status
-    never = status.cause is not None and status.cause.kind is CauseKind.NOT_APPROVED
-    return status.state is not JobState.AWAITING_APPROVAL and not never
+            view = await runner.look(job_id)
+    return view.question is None
+
+
+def _waits(view: JobView) -> bool:
+    """Whether it may still start: a person is asked, or agreed to what cannot start now."""
+    return view.question is not None and not view.status.state.done
 
 
 class LiveLog:

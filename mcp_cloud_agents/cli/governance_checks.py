@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 
-from mcp_cloud_agents.bootstrap.books import ledger_for
+from mcp_cloud_agents.bootstrap.books import audit_copy, audit_for, ledger_for
+from mcp_cloud_agents.cli.audit import copy_text
 from mcp_cloud_agents.cli.configure_team import team_limit
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.cli.trust import snapshots_of, trust_store
@@ -15,10 +17,31 @@ from mcp_cloud_agents.governance.policy_tests import outcomes
 from mcp_cloud_agents.settings import Settings
 from mcp_cloud_agents.storage.policy_file import policy_path, read_policy_and_tests
 
+_LATE_S = 86_400.0
+"""A copy that is a day behind is told of: servers copy within minutes while they live."""
+
 
 def rules(settings: Settings) -> list[Finding]:
-    """Whether the policy can be read and passes its tests; what is trusted here; the ledger."""
-    return [_policy(policy_path(settings.file)), _trust(settings), _money(settings)]
+    """Whether the policy can be read and passes its tests; what is trusted here; the books."""
+    found = (_policy(policy_path(settings.file)), _trust(settings), _money(settings))
+    return [*found, _audit(settings, time.time())]
+
+
+def _audit(settings: Settings, now: float) -> Finding:
+    """Whether entries can be put behind the newest one, and how far the copy is behind."""
+    try:
+        head = audit_for(settings).folder.head()
+        copy = audit_copy(settings)
+        copied = None if copy is None else copy.state()
+    except AgentsError as exc:
+        said = f"{exc.message}\nnothing is started until then"
+        return Finding(name="audit", ok=False, said=said, remedy=exc.hint)
+    said = f"the newest entry is number {head.number}" if head else "no entries yet"
+    if copied is None:
+        return Finding(name="audit", ok=True, said=f"{said}; copied nowhere (docs/audit.md)")
+    late = copied.oldest_at is not None and now - copied.oldest_at > _LATE_S
+    remedy = "mcp-cloud-agents audit push copies it, and says what is in the way."
+    return Finding(name="audit", ok=not late, said=f"{said}; {copy_text(copied)}", remedy=remedy)
 
 
 def _money(settings: Settings) -> Finding:

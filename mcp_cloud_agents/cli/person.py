@@ -15,8 +15,11 @@ from mcp_cloud_agents.settings import variables
 _TERMINAL = "/dev/tty"
 _YES = ("y", "yes")
 _MAX_BYTES = 1_024
-_AGENTS = ("CLAUDECODE", "AI_AGENT", "CODEX_SANDBOX")
-"""Variables that coding agents set in the shells that they run commands in."""
+_AGENTS = ("CLAUDECODE", "AI_AGENT", "CODEX_SANDBOX", "CODEX_THREAD_ID", "GEMINI_CLI")
+"""Variables that coding agents set in the shells that they run commands in.
+
+`CODEX_SANDBOX` is of macOS alone; Codex sets `CODEX_THREAD_ID` everywhere.
+"""
 _HINT = "Run the same command yourself in a terminal."
 
 

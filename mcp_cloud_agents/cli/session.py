@@ -65,14 +65,18 @@ def run(
         leaving: what to say when the person interrupts.
         refuse: tells an error of ours and ends the program; None: `tell`.
     """
+    from mcp_cloud_agents.governance.known_secrets import KnownSecrets
+
+    known = KnownSecrets()
 
     async def with_runner() -> T:
-        return await _interruptible(work(runner_for(load(cwd=cwd))))
+        return await _interruptible(work(runner_for(load(cwd=cwd), known)))
 
     try:
         done = anyio.run(with_runner)
         sys.stdout.flush()
     except AgentsError as exc:
+        exc.message, exc.hint = known.known(exc.message), known.known(exc.hint)
         (refuse or tell)(exc)
     except KeyboardInterrupt:
         say(leaving)

@@ -19,8 +19,9 @@ from mcp_cloud_agents.bootstrap.books import os_user
 from mcp_cloud_agents.bootstrap.places import job_owner
 from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.cli.actor import at_a_terminal
+from mcp_cloud_agents.cli.person import check_no_agent
 from mcp_cloud_agents.cli.session import FAILED, PASSED, say, tell, write
-from mcp_cloud_agents.domain.errors import AgentsError
+from mcp_cloud_agents.domain.errors import AgentsError, NotAllowed, UnknownJob
 from mcp_cloud_agents.domain.rendering import render_text
 from mcp_cloud_agents.domain.stopping import Step
 from mcp_cloud_agents.ports.audit import Action, Entry
@@ -58,6 +59,10 @@ def resume(
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the audit.")] = "",
 ) -> None:
     """Let jobs start again after `stop --all`."""
+    try:
+        check_no_agent()
+    except NotAllowed as exc:
+        tell(exc)
     _make(partial(_resume, why=why))
 
 
@@ -169,8 +174,13 @@ async def _open_here(runner: JobRunner) -> list[JobId]:
 
 
 async def _goes_on(runner: JobRunner, job_id: JobId) -> bool:
-    """Whether it may still run; one that cannot be read is asked to end as well."""
+    """Whether it may still run; one that cannot be read is asked to end as well.
+
+    One that was claimed only is not there: who starts it now ends it when it sees the flag.
+    """
     try:
         return not (await runner.status(job_id)).state.done
+    except UnknownJob:
+        return False
     except AgentsError:
         return True

@@ -135,8 +135,12 @@ def _trust(settings: Settings, store: SqliteTrust, found: Configured) -> bool:
 
 def _question(settings: Settings, found: Configured) -> str:
     names = [name for name, table in settings.secrets.items() if not table.workspaces]
-    secrets = f"Code of this repository may then see: {', '.join(names)}.\n" if names else ""
-    return f"{secrets}Trust this configuration of {render_text(found.workspace)}?"
+    secrets = (
+        "Code of this repository, on every branch with this configuration, may then see: "
+        f"{', '.join(names)}.\n"
+    )
+    shown = secrets if names else ""
+    return f"{shown}Trust this configuration of {render_text(found.workspace)}?"
 
 
 def _list(store: SqliteTrust) -> None:

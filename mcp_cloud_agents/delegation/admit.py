@@ -22,6 +22,7 @@ from mcp_cloud_agents.domain.errors import (
     OverBudget,
     PolicyDenied,
     Stopped,
+    UnknownJob,
 )
 from mcp_cloud_agents.domain.money import Estimate
 from mcp_cloud_agents.governance.approval import question_digest
@@ -36,7 +37,14 @@ from mcp_cloud_agents.governance.ledger_rebuild import details_of
 from mcp_cloud_agents.governance.policy import facts_to_json
 from mcp_cloud_agents.ports.approvals import Answer, Question
 from mcp_cloud_agents.ports.audit import Action, Entry
-from mcp_cloud_agents.ports.ledger import Order, OverLimit, Reserved, ScopeKind, Tags
+from mcp_cloud_agents.ports.ledger import (
+    Order,
+    OverLimit,
+    ReservationState,
+    Reserved,
+    ScopeKind,
+    Tags,
+)
 from mcp_cloud_agents.ports.records import Record
 
 if TYPE_CHECKING:
@@ -96,7 +104,7 @@ class Admission:
     Args:
         books: what is written.
         rules: what persons wrote down.
-        budget: what may be spent.
+        budget: what may be spent, as it is written now; may raise BadConfig.
         stopped: why nothing may start; empty: it may.
         local_time: weekday and time of a moment, `mon 14:05`, as `telemetry.local_time` tells it.
     """
@@ -105,7 +113,7 @@ class Admission:
         self,
         books: Books,
         rules: Rules,
-        budget: BudgetTable,
+        budget: Callable[[], BudgetTable],
         stopped: Callable[[], str],
         local_time: Callable[[float], str],
     ) -> None:
@@ -114,10 +122,10 @@ class Admission:
         self._budget = budget
         self._stopped = stopped
         self._local_time = local_time
+        self._newest: float | None = None
+        self._asked_at = 0.0
 
-    def admit(
-        self, record: Record, place: Place, actor: Actor, paths: tuple[str, ...] = ()
-    ) -> Question | None:
+    def admit(self, record: Record, place: Place, actor: Actor) -> Question | None:
         """Decide, hold the money back, and write both down.
 
         Returns:
@@ -128,7 +136,7 @@ class Admission:
             BadConfig: a policy is wrong.
             LedgerUnusable, AuditUnusable, StateUnusable, NoSpace: nobody can say; nothing starts.
         """
-        case = self._case(record, place, actor, paths)
+        case = self._case(record, place, actor)
         with self._denials(case):
             self.check_stopped()
             repository = place.packer.repository_policy(record.spec.snapshot)
@@ -163,9 +171,10 @@ class Admission:
 
         Raises:
             OverBudget: a limit would be passed.
+            UnknownJob: it ran and was billed; only what it left is gone.
             LedgerUnusable: nobody can say what is left.
         """
-        check_job(self._budget, estimate.worst_micros)
+        check_job(self._budget(), estimate.worst_micros)
         if not estimate.worst_micros:
             return None
         order = self._order(record, estimate)
@@ -173,7 +182,9 @@ class Admission:
         if isinstance(outcome, OverLimit) and self._raised(order, outcome):
             outcome = self._books.ledger.reserve([order])
         match outcome:
-            case Reserved():
+            case Reserved(already=already):
+                if already:
+                    self._check_unbilled(record)
                 return order
             case OverLimit():
                 raise over_budget(outcome)
@@ -185,20 +196,48 @@ class Admission:
         if why := self._stopped():
             raise Stopped(why, hint="A person lets jobs start again by `mcp-cloud-agents resume`.")
 
+    def check_denied(self, record: Record, place: Place) -> None:
+        """Refuse what the person's policy denies by now, whoever agreed before.
+
+        Raises:
+            PolicyDenied, BadConfig.
+        """
+        decision, _ = self._rules.decide(self._case(record, place, Actor()).facts, None)
+        if isinstance(decision, Deny):
+            raise _denied(decision)
+
+    def _check_unbilled(self, record: Record) -> None:
+        """A place that forgot a job does not run it again on money that was spent."""
+        held = self._books.reservation(record)
+        if held is not None and held.state is ReservationState.SETTLED:
+            raise UnknownJob(
+                f"Job {record.spec.id} ended and was billed; what it left was removed since.",
+                hint="Submit it again, with another idempotency_key.",
+            )
+
     def _order(self, record: Record, estimate: Estimate) -> Order:
         now = self._books.clock.now()
-        at = period_of(now, self._books.ledger.latest_at())
+        at = self._period(now)
         spender = Spender(
             session=self._books.host.session, workspace=record.spec.snapshot.origin.workspace
         )
         return Order(
             token=record.spec.id,
             amount_micros=estimate.worst_micros,
-            limits=limits_of(self._budget, spender, at),
+            limits=limits_of(self._budget(), spender, at),
             at=at,
             expires_at=now + _START_WITHIN_S,
             tags=_tags(record),
         )
+
+    def _period(self, now: float) -> float:
+        """The time whose limits count. The ledger is asked again when the clock went back."""
+        if self._newest is None or now < self._asked_at:
+            self._newest = self._books.ledger.latest_at() or 0.0
+        self._asked_at = now
+        at = period_of(now, self._newest or None)
+        self._newest = max(self._newest, at)
+        return at
 
     def _raised(self, order: Order, refused: OverLimit) -> bool:
         """Whether the person's file has a higher limit than what is stored; then it is stored."""
@@ -213,10 +252,10 @@ class Admission:
                 self._books.ledger.set_cap(limit)
         return True
 
-    def _case(self, record: Record, place: Place, actor: Actor, paths: tuple[str, ...]) -> Case:
+    def _case(self, record: Record, place: Place, actor: Actor) -> Case:
         estimate = place.pricing.estimate(record.spec)  # what is expected decides nothing
         local_time = self._local_time(self._books.clock.now())
-        facts = facts_of(record, estimate, place.pricing.vcpus(record.spec), paths, local_time)
+        facts = facts_of(record, estimate, place.pricing.vcpus(record.spec), local_time)
         return Case(record=record, actor=actor, estimate=estimate, facts=facts)
 
     @contextmanager
@@ -254,7 +293,7 @@ class Admission:
             rule=ask.rule,
             reason=ask.reason,
             asked_at=now,
-            expires_at=now + self._budget.approval_minutes * 60,
+            expires_at=now + self._budget().approval_minutes * 60,
             facts=case.facts,
         )
         entry = case.entry(rule=ask.rule, reason=ask.reason)
@@ -285,9 +324,7 @@ class Admission:
         return answered or question
 
 
-def facts_of(
-    record: Record, estimate: Estimate, vcpus: float, paths: tuple[str, ...], local_time: str
-) -> JobFacts:
+def facts_of(record: Record, estimate: Estimate, vcpus: float, local_time: str) -> JobFacts:
     """What policy is told."""
     spec = record.spec
     return JobFacts(
@@ -301,7 +338,7 @@ def facts_of(
         network=bool(spec.setup.commands),
         secrets=tuple(one.name for one in spec.secrets),
         workspace=spec.snapshot.origin.workspace,
-        paths=tuple(one for one in (spec.folder, *paths) if one),
+        paths=tuple(one for one in (spec.folder, *spec.paths) if one),
         engine=spec.fix.engine if spec.fix is not None else None,
         attempts=spec.fix.attempts if spec.fix is not None else 1,
         local_time=local_time,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from mcp_cloud_agents.domain.actor import Actor
-from mcp_cloud_agents.domain.applied import Change, Kinship, Way
+from mcp_cloud_agents.domain.applied import ApplyMode, Change, Kinship, Way
 from mcp_cloud_agents.domain.errors import (
     NoPatch,
     PatchDamaged,
@@ -19,8 +19,10 @@ from mcp_cloud_agents.domain.errors import (
     WrongWorktree,
 )
 from mcp_cloud_agents.domain.job import JobId, JobState
+from mcp_cloud_agents.ports.audit import Action, Entry
 
 if TYPE_CHECKING:
+    from mcp_cloud_agents.delegation.books import Books
     from mcp_cloud_agents.domain.applied import Applied
     from mcp_cloud_agents.domain.job import Origin
     from mcp_cloud_agents.domain.patch import Patch
@@ -49,8 +51,9 @@ class ApplyOrder:
 class Applier:
     """Applies patches of jobs. The one way to do it: the tool and the command call it."""
 
-    def __init__(self, patches: Patches) -> None:
+    def __init__(self, patches: Patches, books: Books) -> None:
         self._patches = patches
+        self._books = books
         self._threads = anyio.CapacityLimiter(1)
 
     async def apply(
@@ -71,13 +74,35 @@ class Applier:
             patch=patch,
             data=await _bytes_of(backend, order.job_id, patch),
         )
+        if order.way.mode is not ApplyMode.CHECK:
+            await self._note(order, record, change, target)
         work = partial(self._patches.apply, change, target, order.way)
         return await anyio.to_thread.run_sync(work, limiter=self._threads)
 
-    async def undo(self, job_id: JobId, target: Origin) -> Applied:
-        """Take the job's last apply to the worktree out again. Raises NothingToUndo."""
+    async def undo(self, job_id: JobId, target: Origin, actor: Actor) -> Applied:
+        """Take the job's last apply to the worktree out again. Raises NothingToUndo.
+
+        Of a job that is long gone nothing but its id is known.
+        """
+        told = partial(self._books.tell_of, job_id, Action.UNDONE, actor, into=target.workspace)
+        await anyio.to_thread.run_sync(told, limiter=self._threads)
         work = partial(self._patches.undo, job_id, target)
         return await anyio.to_thread.run_sync(work, limiter=self._threads)
+
+    async def _note(
+        self, order: ApplyOrder, record: Record, change: Change, target: Origin
+    ) -> None:
+        """Which bytes go where: the job's own worktree, which every entry has, may be another."""
+        way, action = order.way, Action.APPLIED
+        details = (
+            ("mode", str(way.mode)),
+            ("into", target.workspace),
+            ("patch", change.patch.sha256),
+            *((("allow_protected", "true"),) if way.allow_protected else ()),
+        )
+        said = Entry(at=0, action=action, actor=order.actor, details=details)
+        note = partial(self._books.note, action, record, order.actor, said)
+        await anyio.to_thread.run_sync(note, limiter=self._threads)
 
     async def _check_place(self, order: ApplyOrder, job: Origin, target: Origin) -> None:
         ask = partial(self._patches.kinship, job, target)

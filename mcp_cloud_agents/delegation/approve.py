@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.ports.records import Record
 
 _log = logging.getLogger(__name__)
+CANCELLED = "it was cancelled"
+_YES_HOLDS_S = 3_600.0
+"""A job that could not start for so long surprises whoever agreed to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def withdrawn(actor: Actor) -> Word:
     """The no of whoever cancels a job that waits; a model may, and is told apart from a person."""
     client = f"{actor.client} {actor.client_version}".strip() or "an MCP client"
     by = "" if actor.client == TERMINAL else f"{client} (cancel)"
-    return Word(answer=Answer.DENIED, actor=actor, why="it was cancelled", by=by)
+    return Word(answer=Answer.DENIED, actor=actor, why=CANCELLED, by=by)
 
 
 class Approver:
@@ -91,10 +94,17 @@ class Approver:
         """All that has to be true just before an approved job starts, whoever starts it.
 
         Raises:
-            Stopped, OverBudget, LedgerUnusable, AuditUnusable: it must not start now.
+            Stopped, PolicyDenied, OverBudget, LedgerUnusable, AuditUnusable: not now.
+            NothingToApprove: it is not the job, or not the price, that a person agreed to, or that
+                was too long ago; it does not start any more.
+            UnknownJob: it ran before.
         """
-        self._admission.check_stopped()
-        order = self._admission.reserve(record, self._admission.estimate(record, place))
+        try:
+            self._check_age(record, question)
+            order = self._reserve(record, place, question)
+        except NothingToApprove as exc:
+            self.withdraw(record, PROGRAM, why=exc.message)
+            raise
         entry = Entry(
             at=0,
             action=Action.ALLOWED,
@@ -111,7 +121,7 @@ class Approver:
 
         Raises:
             NothingToApprove: it does not wait, another answer was first, or the job has changed.
-            Stopped, OverBudget: it cannot start now; the question stays open.
+            Stopped, PolicyDenied, OverBudget: it cannot start now; the question stays open.
         """
         question = self._waiting(record)
         by = word.by or answered_by(self._books.host.seen(word.actor))
@@ -160,6 +170,15 @@ class Approver:
         if self._waiting(record).facts.worst_micros:
             self._books.give_back(record, Action.RELEASED, actor, reason=why)
 
+    def withdraw(self, record: Record, actor: Actor, *, why: str = CANCELLED) -> None:
+        """Take the yes back of a job that did not start; its money is free again."""
+        by = withdrawn(actor).by or answered_by(self._books.host.seen(actor))
+        now = self._books.clock.now()
+        said = Entry(at=0, action=Action.DECLINED, actor=actor, reason=f"{by}: {why}")
+        self._books.note(Action.DECLINED, record, actor, said)
+        self._books.approvals.withdraw(record.spec.id, by=by, why=why, now=now)
+        self._books.give_back(record, Action.RELEASED, actor, reason=said.reason)
+
     def _waiting(self, record: Record) -> Question:
         question = self.question(record)
         if question is None or question.answer is not Answer.WAITING:
@@ -167,8 +186,9 @@ class Approver:
         return question
 
     def _reserve(self, record: Record, place: Place, question: Question) -> Order | None:
-        """The money that was given back while nobody answered; and a last look at the stop."""
+        """The money that was given back while nobody answered; what may have changed since then."""
         self._admission.check_stopped()
+        self._admission.check_denied(record, place)
         estimate = self._admission.estimate(record, place)
         if question_digest(record.spec, record.backend, estimate, question.rule) != question.digest:
             raise NothingToApprove(
@@ -176,6 +196,14 @@ class Approver:
                 hint="Submit it again: the new question shows what holds now.",
             )
         return self._admission.reserve(record, estimate)
+
+    def _check_age(self, record: Record, question: Question) -> None:
+        said_at = question.answered_at or question.asked_at
+        if self._books.clock.now() - said_at > _YES_HOLDS_S:
+            raise NothingToApprove(
+                f"Job {record.spec.id} was approved more than an hour ago and could not start.",
+                hint="Submit it again, so that a person is asked anew.",
+            )
 
     def _write_down(self, record: Record, question: Question, word: Word, details: Details) -> None:
         by = question.answered_by

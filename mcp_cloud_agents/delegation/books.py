@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from mcp_cloud_agents.ports.clock import Clock
 from mcp_cloud_agents.ports.ledger import Ledger, ReservationState
 
 if TYPE_CHECKING:
+    from mcp_cloud_agents.domain.job import JobId
     from mcp_cloud_agents.ports.ledger import Reservation
     from mcp_cloud_agents.ports.records import Record
 
@@ -25,7 +27,8 @@ class Host:
 
     session: str
     os_user: str
-    principal: str = ""
+    principal: Callable[[], str] = str
+    """Who AWS takes us for, as far as it is known by now."""
 
     def seen(self, actor: Actor) -> Actor:
         """The actor with what only this machine knows."""
@@ -33,7 +36,7 @@ class Host:
             actor,
             session=actor.session or self.session,
             os_user=self.os_user,
-            principal=self.principal,
+            principal=self.principal(),
         )
 
 
@@ -78,20 +81,41 @@ class Books:
             )
         )
 
-    def tell(self, action: Action, actor: Actor, *, reason: str) -> None:
-        """Write what is about to happen to no single job. Raises AuditUnusable."""
-        at = self.clock.now()
-        entry = Entry(at=at, action=action, actor=self.host.seen(actor), reason=reason)
-        self.audit.append(entry)
+    def tell_of(self, job_id: JobId, action: Action, actor: Actor, *, into: str) -> None:
+        """Write what is about to happen to a worktree by a job that may be long gone.
+
+        Raises:
+            AuditUnusable: it could not be written, so it may not happen.
+        """
+        self.audit.append(
+            Entry(
+                at=self.clock.now(),
+                action=action,
+                actor=self.host.seen(actor),
+                job_id=job_id,
+                details=(("into", into),),
+            )
+        )
 
     def reservation(self, record: Record) -> Reservation | None:
         """What is held back for a job. Raises LedgerUnusable."""
         return self.ledger.get(record.spec.id)
 
-    def give_back(self, record: Record, action: Action, actor: Actor, *, reason: str) -> None:
-        """Free the money of a job that will not start, and say why; nothing when none is held."""
+    def give_back(self, record: Record, action: Action, actor: Actor, *, reason: str) -> bool:
+        """Free the money of a job that will not start, and say why; nothing when none is held.
+
+        Returns:
+            Whether there was some.
+        """
         held = self.reservation(record)
         if held is None or held.state is not ReservationState.OPEN:
-            return
+            return False
         self.note(action, record, actor, Entry(at=0, action=action, actor=actor, reason=reason))
         self.ledger.release(record.spec.id, at=self.clock.now())
+        return True
+
+    def not_started(self, record: Record, *, reason: str) -> None:
+        """Undo what was written of a job that a place refused, money or none: it was allowed."""
+        if not self.give_back(record, Action.RELEASED, PROGRAM, reason=reason):
+            entry = Entry(at=0, action=Action.RELEASED, actor=PROGRAM, reason=reason)
+            self.note(Action.RELEASED, record, PROGRAM, entry)

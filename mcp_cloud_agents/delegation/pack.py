@@ -114,6 +114,7 @@ class Packer:
             key=request.key,
             passed_over=passed_over,
             folder=plan.folder,
+            paths=plan.paths,
             fix=plan.fix,
             secrets=grants,
         )
@@ -127,6 +128,7 @@ def work_digest(
     grants: Sequence[SecretGrant] = (),
 ) -> str:
     """sha256 that names the work: equal trees and plans give equal digests, on every worktree."""
+    plan = replace(plan, paths=())  # the command has them, seen from where it starts
     work = {
         "agent": agent,
         "tree": snapshot.tree,

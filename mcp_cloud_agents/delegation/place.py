@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_cloud_agents.delegation.pack import Packer
-from mcp_cloud_agents.domain.errors import BackendUnavailable, InvalidArgument
+from mcp_cloud_agents.domain.errors import BackendUnavailable, InvalidArgument, too_weak
 from mcp_cloud_agents.domain.sandbox import IsolationLevel
 from mcp_cloud_agents.ports.backend import Backend
 from mcp_cloud_agents.ports.pricing import Pricing
@@ -35,6 +35,17 @@ class Place:
     def name(self) -> str:
         """The backend's name, as in requests and results."""
         return self.backend.name
+
+    async def check(self) -> None:
+        """Look whether jobs can start there. Raises BackendUnavailable, IsolationUnavailable."""
+        probe = await self.backend.probe()
+        if self.shared and not probe.works:
+            said = probe.problem.rstrip(".")
+            raise BackendUnavailable(
+                f"{self.name} cannot start jobs now: {said}.", hint=probe.remedy
+            )
+        if not probe.works or not probe.level.satisfies(self.isolation):
+            raise too_weak(self.isolation, probe.problem, probe.remedy)
 
 
 class Places:

@@ -22,26 +22,27 @@ from mcp_cloud_agents.delegation.elsewhere import Elsewhere
 from mcp_cloud_agents.delegation.observe import observe, observe_question
 from mcp_cloud_agents.delegation.roots import check_root, scoped_key
 from mcp_cloud_agents.delegation.settle import Settler
+from mcp_cloud_agents.delegation.start import REPEATED, Starter
 from mcp_cloud_agents.delegation.submit import Submitter
 from mcp_cloud_agents.delegation.validate import validate
-from mcp_cloud_agents.delegation.waiting import NO_LOG, Polled, status_of, waiting_view
-from mcp_cloud_agents.domain.applied import ApplyMode
+from mcp_cloud_agents.delegation.waiting import (
+    LOOK_EVERY_S,
+    NO_LOG,
+    Polled,
+    status_of,
+    waiting_view,
+)
 from mcp_cloud_agents.domain.errors import (
     AuditUnusable,
-    BackendUnavailable,
-    IsolationUnavailable,
+    BadConfig,
     LedgerUnusable,
-    ModelUnusable,
     NotAllowed,
     NothingToApprove,
     OverBudget,
-    SecretUnusable,
     UnknownJob,
-    too_weak,
 )
 from mcp_cloud_agents.ports.approvals import Answer
 from mcp_cloud_agents.ports.audit import Action
-from mcp_cloud_agents.ports.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -49,26 +50,22 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.admit import Admission
     from mcp_cloud_agents.delegation.apply import ApplyOrder
     from mcp_cloud_agents.delegation.books import Books
-    from mcp_cloud_agents.delegation.place import Place, Places
+    from mcp_cloud_agents.delegation.place import Places
     from mcp_cloud_agents.delegation.request import JobView, Request
     from mcp_cloud_agents.domain.actor import Actor
     from mcp_cloud_agents.domain.applied import Applied
-    from mcp_cloud_agents.domain.job import JobId, JobSpec, Origin
+    from mcp_cloud_agents.domain.job import JobId, Origin
     from mcp_cloud_agents.domain.money import Estimate
     from mcp_cloud_agents.domain.status import JobStatus
     from mcp_cloud_agents.governance.approval import GrantWish
     from mcp_cloud_agents.ports.approvals import Grant, Question
     from mcp_cloud_agents.ports.backend import Backend, Bytes, Watch
     from mcp_cloud_agents.ports.patches import Patches
-    from mcp_cloud_agents.ports.records import Records
+    from mcp_cloud_agents.ports.records import Record, Records
 
 T = TypeVar("T")
-_PASSED_OVER = (BackendUnavailable, IsolationUnavailable, ModelUnusable, SecretUnusable)
-"""What keeps a job from one place only; nothing was started there."""
-_NOT_NOW = (NotAllowed, LedgerUnusable, AuditUnusable)
+_NOT_NOW = (NotAllowed, LedgerUnusable, AuditUnusable, NothingToApprove, BadConfig)
 """Why a job that a person agreed to waits on."""
-_REPEATED = "This key already started this job; nothing new was started."
-_UNDER_WAY = "The same work on the same tree is under way already; this is that job."
 
 
 async def _nobody(_: JobStatus) -> None:
@@ -90,15 +87,14 @@ class JobRunner:
     ) -> None:
         self._places = places
         self._books = books
-        self._applier = Applier(patches)
-        self._admission = admission
+        self._applier = Applier(patches, books)
         self._approver = Approver(books, admission)
         self._settler = Settler(books, places, admission)
         self._submitter = Submitter(records, places, admission, self._approver, books)
+        self._starter = Starter(places, self._submitter, admission, self.sweep)
         self._elsewhere = Elsewhere(places)
         self._records = records
         self._roots = tuple(roots)
-        self._packing = anyio.CapacityLimiter(1)  # a burst of submits leaves room for answers
         self._reading = anyio.CapacityLimiter(4)
 
     async def submit(self, request: Request) -> JobView:
@@ -112,51 +108,17 @@ class JobRunner:
             StateUnusable, NoSpace, BackendFailed: calling again with the same key is safe.
         """
         validate(request)
-        candidates = self._places.candidates(request.backend)
+        self._places.candidates(request.backend)  # a wrong name is told before anything is done
         origin = await self._admitted(request.workspace)
         request = replace(request, key=scoped_key(request.key, origin))
         if (record := await self._submitter.repeated(request)) is not None:
-            return await self._view(record, _REPEATED)
-        passed_over: tuple[str, ...] = ()
-        for place in candidates[:-1]:
-            try:
-                started = await self._start(place, request, origin, passed_over)
-            except _PASSED_OVER as exc:
-                passed_over += (f"{place.name} was passed over: {exc.message}",)
-            else:
-                return await self._view(*started)
-        return await self._view(*await self._start(candidates[-1], request, origin, passed_over))
-
-    async def _start(
-        self, place: Place, request: Request, origin: Origin, passed_over: tuple[str, ...]
-    ) -> tuple[Record, str]:
-        """The job, and what to say of it. What is asked of it later may fail without a fallback."""
-        await self._check(place)
-        pack = partial(place.packer.pack, request, origin, passed_over)
-        spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
-        if not request.fresh and (same := await self._submitter.under_way(spec)) is not None:
-            return same, _UNDER_WAY
-        record = await self._started(spec, place, request)
-        return record, "" if record.spec.id == spec.id else _REPEATED
-
-    async def _started(self, spec: JobSpec, place: Place, request: Request) -> Record:
-        """A limit may be held by jobs that ended and that nobody has looked at since."""
-        try:
-            return await self._submitter.submit(spec, place, request)
-        except OverBudget:
-            if not await self.sweep():
-                raise
-        return await self._submitter.submit(spec, place, request)
+            return await self._view(record, REPEATED)
+        return await self._view(*await self._starter.start(request, origin))
 
     async def estimate(self, request: Request) -> Estimate:
         """What a job may cost, without starting it. Raises what `submit` raises of its request."""
         validate(request)
-        origin = await self._admitted(request.workspace)
-        place = self._places.candidates(request.backend)[0]
-        pack = partial(place.packer.pack, request, origin)
-        spec = await anyio.to_thread.run_sync(pack, limiter=self._packing)
-        record = Record(spec=spec, backend=place.name)
-        return await self._read(partial(self._admission.estimate, record, place))
+        return await self._starter.estimate(request, await self._admitted(request.workspace))
 
     async def sweep(self) -> int:
         """Settle what jobs did cost that ended unseen, free what never began; how many.
@@ -238,8 +200,11 @@ class JobRunner:
             await follow(backend, record.spec.id)
         except UnknownJob:
             await observe_question(partial(self._question, record), on_change=on_change)
-            if (await self._view(record)).question is None:  # it was started
-                await follow(backend, record.spec.id)
+            while (view := await self._view(record)).question is not None:
+                if view.status.state.done:
+                    return
+                await anyio.sleep(LOOK_EVERY_S)  # somebody agreed, and something is in its way
+            await follow(backend, record.spec.id)
 
     async def latest(self, *, workspace: str | None, limit: int) -> tuple[Record, ...]:
         """The newest jobs, of one workspace or of all. Raises NotAWorktree."""
@@ -292,8 +257,7 @@ class JobRunner:
         question = await self._question(record)
         if question is None or question.answer is not Answer.WAITING:
             if question is not None and question.answer is Answer.APPROVED:
-                await self._view(record)  # a word that was given stands: it starts, and is ended
-                return False
+                return await self._taken_back(record, actor)
             return question is not None
         word = withdrawn(actor)
         place = self._places.of(record.backend)
@@ -302,6 +266,13 @@ class JobRunner:
         except NothingToApprove:  # somebody was faster
             return await self._given_up(record, actor)
         return True
+
+    async def _taken_back(self, record: Record, actor: Actor) -> bool:
+        """A yes stands: the job starts, and is ended; but one that cannot start now never does."""
+        if (await self._view(record)).question is None:
+            return False
+        await self._read(partial(self._approver.withdraw, record, actor))
+        return (await self._view(record)).question is not None
 
     async def log(self, job_id: JobId, *, offset: int, limit: int) -> Bytes:
         """Raw bytes of a job's log. Raises UnknownJob."""
@@ -324,13 +295,11 @@ class JobRunner:
         record = await self._record(order.job_id)
         target = await self._admitted(order.workspace)
         backend = self._places.of(record.backend).backend
-        if order.way.mode is not ApplyMode.CHECK:
-            await self._read(partial(self._books.note, Action.APPLIED, record, order.actor))
         return await self._applier.apply(order, record, backend, target)
 
-    async def undo(self, job_id: JobId, workspace: str) -> Applied:
+    async def undo(self, job_id: JobId, workspace: str, actor: Actor = PROGRAM) -> Applied:
         """Take a job's last apply out of a worktree again. Raises NothingToUndo, PatchConflict."""
-        return await self._applier.undo(job_id, await self._admitted(workspace))
+        return await self._applier.undo(job_id, await self._admitted(workspace), actor)
 
     @asynccontextmanager
     async def watch(self, job_id: JobId) -> AsyncGenerator[Watch]:
@@ -341,16 +310,6 @@ class JobRunner:
             return
         async with self._places.of(record.backend).backend.watch(job_id) as watch:
             yield watch
-
-    async def _check(self, place: Place) -> None:
-        probe = await place.backend.probe()
-        if place.shared and not probe.works:
-            said = probe.problem.rstrip(".")
-            raise BackendUnavailable(
-                f"{place.name} cannot start jobs now: {said}.", hint=probe.remedy
-            )
-        if not probe.works or not probe.level.satisfies(place.isolation):
-            raise too_weak(place.isolation, probe.problem, probe.remedy)
 
     async def _locate(self, workspace: str) -> Origin:
         locate = partial(self._places.first.packer.locate, workspace)
@@ -379,7 +338,8 @@ class JobRunner:
         try:
             await self._submitter.approved(record, question)
         except _NOT_NOW as exc:
-            return waiting_view(record, question, f"It is approved, but not started: {exc.message}")
+            asked = await self._question(record) or question
+            return waiting_view(record, asked, f"It is approved, but not started: {exc.message}")
         return await collect(backend, record, note=note)
 
     async def _question(self, record: Record) -> Question | None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_KEPT_S = 14 * 86_400.0
+"""Places keep jobs for weeks; what is held for longer may be of one that ran and was cleaned up."""
 
 
 class Settler:
@@ -67,7 +69,8 @@ class Settler:
             except UnknownJob:
                 closed += await self._call(partial(self._never_started, held))
             except JobCorrupt:
-                closed += await self._call(partial(self._unknown, held))
+                damaged = "what is stored of the job was damaged"
+                closed += await self._call(partial(self._unknown, held, damaged))
             except AgentsError as exc:  # one job that cannot be looked at is no end of the sweep
                 _log.warning("not_settled_yet: %s: %s", held.order.token, exc.message)
             else:
@@ -112,13 +115,15 @@ class Settler:
         now = self._books.clock.now()
         if now < held.order.expires_at:
             return False
+        if now > held.order.at + _KEPT_S:
+            return self._unknown(held, "no place knows it any more")
         self._close(held, Action.RELEASED, "it was never started")
         self._books.ledger.release(held.order.token, at=now)
         return True
 
-    def _unknown(self, held: Reservation) -> bool:
+    def _unknown(self, held: Reservation, why: str) -> bool:
         """What is left of the job tells nothing, so the whole reservation counts as spent."""
-        self._close(held, Action.SETTLED, "what is stored of the job was damaged")
+        self._close(held, Action.SETTLED, why)
         self._books.ledger.settle(held.order.token, None, at=self._books.clock.now())
         return True
 

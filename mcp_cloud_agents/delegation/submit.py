@@ -19,8 +19,10 @@ from mcp_cloud_agents.domain.errors import (
     BadRequest,
     IsolationUnavailable,
     JobCorrupt,
+    Stopped,
     UnknownJob,
 )
+from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.ports.approvals import Answer
 from mcp_cloud_agents.ports.audit import Action, Entry
 from mcp_cloud_agents.ports.records import Record
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.delegation.books import Books
     from mcp_cloud_agents.delegation.place import Place, Places
     from mcp_cloud_agents.delegation.request import Request
+    from mcp_cloud_agents.domain.actor import Actor
     from mcp_cloud_agents.domain.job import JobSpec
     from mcp_cloud_agents.ports.approvals import Question
     from mcp_cloud_agents.ports.records import Records
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 REFUSALS = (BackendUnavailable, IsolationUnavailable, BadRequest)
 """Of a backend: nothing was started. After anything else nobody knows."""
+_MAY_NOT_HAVE_BEGUN = (JobState.QUEUED, JobState.LOST)
+"""To start a job twice does no harm, but would tell the audit twice that it gets secrets."""
 _MAY_START = (Answer.WAITING, Answer.APPROVED)
 
 
@@ -104,7 +109,7 @@ class Submitter:
             await self._call(partial(self._records.forget, [record.spec.id]))
             raise
         if starts:
-            await self.begin(record)
+            await self.begin(record, request.actor)
         return record
 
     async def approved(self, record: Record, question: Question) -> None:
@@ -123,31 +128,38 @@ class Submitter:
             raise
 
     async def _give_back(self, record: Record, reason: str) -> None:
-        books, action = self._books, Action.RELEASED
-        await self._call(partial(books.give_back, record, action, PROGRAM, reason=reason))
+        await self._call(partial(self._books.not_started, record, reason=reason))
 
-    async def begin(self, record: Record) -> None:
+    async def begin(self, record: Record, actor: Actor = PROGRAM) -> None:
         """Start a job that was admitted. Raises BackendUnavailable: all was given back."""
         try:
-            await self._start(record)
+            await self._start(record, actor)
         except REFUSALS as exc:
             await self._give_back(record, exc.message)
             await self._call(partial(self._records.forget, [record.spec.id]))
             raise
 
-    async def _start(self, record: Record) -> None:
-        """Its time counts from now: not while a person was asked."""
+    async def _start(self, record: Record, actor: Actor = PROGRAM) -> None:
+        """Its time counts from now: not while a person was asked.
+
+        Who stops everything may have looked for jobs just before this one was there to be found.
+        """
         spec = record.spec
         if spec.secrets:
-            await self._call(partial(self._tell_of_secrets, record))
+            await self._call(partial(self._tell_of_secrets, record, actor))
         at = deadline_for(spec.limits, spec.setup.commands, self._books.clock.now())
-        await self._places.of(record.backend).backend.submit(replace(spec, deadline_at=at))
+        backend = self._places.of(record.backend).backend
+        await backend.submit(replace(spec, deadline_at=at))
+        try:
+            await self._call(partial(self._admission.check_stopped))
+        except Stopped:
+            await backend.cancel(spec.id)
 
-    def _tell_of_secrets(self, record: Record) -> None:
+    def _tell_of_secrets(self, record: Record, actor: Actor) -> None:
         """Names and where they lie: never values."""
         given = tuple((one.name, one.source) for one in record.spec.secrets)
-        entry = Entry(at=0, action=Action.SECRETS, actor=PROGRAM, details=given)
-        self._books.note(Action.SECRETS, record, PROGRAM, entry)
+        entry = Entry(at=0, action=Action.SECRETS, actor=actor, details=given)
+        self._books.note(Action.SECRETS, record, actor, entry)
 
     async def _go_on(self, record: Record, request: Request) -> None:
         """Do what a crash may have left undone for a job that was claimed.
@@ -156,28 +168,28 @@ class Submitter:
         """
         backend = self._places.of(record.backend).backend
         try:
-            await backend.status(record.spec.id)
+            status = await backend.status(record.spec.id)
         except UnknownJob:
             await self._admit_again(record, request)
         except JobCorrupt:
             return
         else:
-            await self._start(record)
+            if status.state in _MAY_NOT_HAVE_BEGUN:
+                await self._start(record, request.actor)
 
     async def _admit_again(self, record: Record, request: Request) -> None:
         """A job that was asked about is not decided again: its question stands."""
         question = await self._call(partial(self._approver.resume, record, request.actor))
         if question is None:
             if await self._admitted(record, request):
-                await self.begin(record)
+                await self.begin(record, request.actor)
         elif question.answer is Answer.APPROVED:
             await self.approved(record, question)
 
     async def _admitted(self, record: Record, request: Request) -> bool:
         """Whether it starts now; else a person is asked."""
         place = self._places.of(record.backend)
-        admit = partial(self._admission.admit, record, place, request.actor, request.wish.paths)
-        question = await self._call(admit)
+        question = await self._call(partial(self._admission.admit, record, place, request.actor))
         return question is None or question.answer is Answer.APPROVED
 
     async def _call(self, work: partial[T]) -> T:

@@ -128,6 +128,8 @@ class JobSpec:
     """Places where it would rather have run, each with what was wrong there."""
     folder: str = ""
     """Where below the top of the tree the command starts; empty: at the top."""
+    paths: tuple[str, ...] = ()
+    """The tests that were named, relative to the top of the tree: what rules look at."""
     fix: FixOrder | None = None
     """What a job of kind `fix` is asked for besides."""
     secrets: tuple[SecretGrant, ...] = ()

@@ -60,6 +60,11 @@ def seen_from(start: Folder, paths: Iterable[str], folders: Sequence[Folder]) ->
     return tuple(_seen_from(start, path, here, top) for path in paths)
 
 
+def plain_paths(paths: Iterable[str], folders: Sequence[Folder]) -> tuple[str, ...]:
+    """The same relative to the top, each written in one way: `./a//b` is `a/b`."""
+    return tuple(posixpath.normpath(one) for one in seen_from(folders[-1], paths, folders))
+
+
 def _seen_from(start: Folder, path: str, here: Folder, top: Folder) -> str:
     """An id of a runner that names no file (`package.TestX`) stays what it is."""
     file, mark, test = path.partition("::")

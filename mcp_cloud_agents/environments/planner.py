@@ -16,7 +16,7 @@ from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.domain.fix_policy import FixPolicy, check_keys_elsewhere, order_of
 from mcp_cloud_agents.domain.job import Kind
 from mcp_cloud_agents.environments import detect
-from mcp_cloud_agents.environments.folders import Folder, seen_from, upwards
+from mcp_cloud_agents.environments.folders import Folder, plain_paths, seen_from, upwards
 from mcp_cloud_agents.environments.host import Want
 from mcp_cloud_agents.ports.planner import Plan
 from mcp_cloud_agents.runners.detect import DETECTION_FILES, RUNNERS, choose
@@ -101,6 +101,7 @@ class TreePlanner:
             limits=limits,
             folder=called.folder.path,
             fix=order,
+            paths=plain_paths(wish.paths, folders),
             policy=read([POLICY_FILE]).get(POLICY_FILE),
         )
 

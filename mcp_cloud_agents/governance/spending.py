@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from mcp_cloud_agents.domain.errors import InvalidArgument
 from mcp_cloud_agents.domain.money import usd
-from mcp_cloud_agents.ports.ledger import Balance
+from mcp_cloud_agents.ports.ledger import Balance, ScopeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,7 +95,8 @@ def bar(micros: int, most: int) -> str:
 def of_each(limits: Sequence[Limit], known: Iterable[Balance]) -> tuple[Balance, ...]:
     """A balance for each limit; one that nothing was ever counted in is untouched.
 
-    The lower one of the stored cap and the given one decides, as in the ledger.
+    The person's own file decides: a higher cap than the stored one is stored once a job needs it.
+    Of a team the lower one counts.
     """
     found = {one.limit.scope: one for one in known}
     return tuple(_balance(limit, found.get(limit.scope)) for limit in limits)
@@ -104,11 +105,13 @@ def of_each(limits: Sequence[Limit], known: Iterable[Balance]) -> tuple[Balance,
 def _balance(limit: Limit, known: Balance | None) -> Balance:
     if known is None:
         return Balance(limit=limit, room_micros=limit.cap_micros, spent_micros=0, open_micros=0)
-    lower = min(limit, known.limit, key=lambda one: one.cap_micros)
+    counts = limit
+    if limit.scope.kind is ScopeKind.TEAM:
+        counts = min(limit, known.limit, key=lambda one: one.cap_micros)
     used = known.spent_micros + known.open_micros
     return Balance(
-        limit=lower,
-        room_micros=lower.cap_micros - used,
+        limit=counts,
+        room_micros=counts.cap_micros - used,
         spent_micros=known.spent_micros,
         open_micros=known.open_micros,
     )

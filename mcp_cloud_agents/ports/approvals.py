@@ -83,6 +83,14 @@ class Approvals(Protocol):
         """
         ...
 
+    def withdraw(self, job_id: JobId, *, by: str, why: str, now: float) -> Question | None:
+        """Make a yes a no, of a job that did not start; other answers stay.
+
+        Returns:
+            The question as it is now; None: there is none.
+        """
+        ...
+
     def grant(self, grant: Grant) -> None:
         """Store an approval of further jobs."""
         ...

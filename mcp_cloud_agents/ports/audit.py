@@ -33,6 +33,8 @@ class Action(StrEnum):
     CANCELLED = "cancelled"
     APPLIED = "applied"
     """A patch is brought into a worktree or a branch; it may still be refused there."""
+    UNDONE = "undone"
+    """It is taken out again; the same."""
     STOPPED = "stopped"
     RESUMED = "resumed"
     TRUSTED = "trusted"

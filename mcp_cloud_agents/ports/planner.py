@@ -47,6 +47,8 @@ class Plan:
     """Where below the top of the tree the command starts; empty: at the top."""
     fix: FixOrder | None = None
     """With kind `fix`, and with that only."""
+    paths: tuple[str, ...] = ()
+    """The tests that were named, relative to the top, in the plain way: what rules look at."""
     policy: bytes | None = None
     """The repository's own policy as it is in the snapshot, untrusted and unread; None: none."""
 

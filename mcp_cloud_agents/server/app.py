@@ -36,9 +36,12 @@ class AgentServer(MCPServer[None]):
     Making the tools' schemas takes about 100 ms, which the first answer does not need.
     """
 
-    def open_with(self, furnish: Callable[[MCPServer[None]], None]) -> None:
-        """Say what puts tools and resources into the server."""
+    def open_with(
+        self, furnish: Callable[[MCPServer[None]], None], redact: Callable[[str], str]
+    ) -> None:
+        """Say what puts tools and resources into the server, and what errors go through."""
         self._furnish = cache(lambda: furnish(self))
+        self._redact = redact
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """All resource templates."""
@@ -63,7 +66,7 @@ class AgentServer(MCPServer[None]):
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
         """Call a tool whose arguments fit its schema to the letter."""
-        from mcp_cloud_agents.server.calls import refusal_of
+        from mcp_cloud_agents.server.calls import refusal_of, without_secrets
         from mcp_cloud_agents.server.strict import unknown_tool, wrong_arguments
 
         schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
@@ -71,7 +74,8 @@ class AgentServer(MCPServer[None]):
             return refusal_of(unknown_tool(name, list(schemas)))
         if problem := wrong_arguments(name, schemas[name], arguments):
             return refusal_of(problem)
-        return await super().call_tool(name, arguments, context)
+        result = await super().call_tool(name, arguments, context)
+        return without_secrets(result, self._redact)
 
 
 @cache
@@ -108,5 +112,5 @@ def build_server(front: Front) -> AgentServer:
 
         fill(target, front)
 
-    server.open_with(furnish)
+    server.open_with(furnish, front.redact)
     return server

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from mcp.types import CallToolResult, ResourceLink, TextContent
 
@@ -53,7 +54,9 @@ def _call_id(ctx: Context) -> str | None:
 
 
 def _name(text: str) -> str:
-    return one_line(text[:_NAME_CHARS], _NAME_CHARS)[:_NAME_CHARS]
+    """Letters that look like others, or like nothing, are written as their numbers."""
+    plain = one_line(text[:_NAME_CHARS], _NAME_CHARS)
+    return plain.encode("ascii", "backslashreplace").decode()[:_NAME_CHARS]
 
 
 def result_of(answer: Answer, links: list[ResourceLink] | None = None) -> CallToolResult:
@@ -82,6 +85,33 @@ def refusal_of(problem: Problem) -> CallToolResult:
     message, hint = cut(problem.message, _MESSAGE_CHARS), cut(problem.hint, _HINT_CHARS)
     error = problem.model_copy(update={"message": message, "hint": hint})
     return result_of(Answer(ok=False, summary=message, next=hint, error=error))
+
+
+def without_secrets(result: Any, redact: Callable[[str], str]) -> Any:
+    """An answer that is an error, its texts redacted; any other as it is: workers cleaned it."""
+    if not isinstance(result, CallToolResult) or not result.is_error:
+        return result
+    told = _each_text(result.structured_content, redact)
+    texts = [
+        TextContent(type="text", text=redact(one.text)) if isinstance(one, TextContent) else one
+        for one in result.content
+    ]
+    if told is not None and told != result.structured_content:
+        texts = [TextContent(type="text", text=json.dumps(told, ensure_ascii=False))]
+    return result.model_copy(update={"content": texts, "structured_content": told})
+
+
+def _each_text(value: Any, redact: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return redact(value)
+        case list():
+            return [_each_text(one, redact) for one in cast("list[Any]", value)]
+        case dict():
+            pairs = cast("dict[str, Any]", value).items()
+            return {name: _each_text(one, redact) for name, one in pairs}
+        case _:
+            return value
 
 
 def tool_errors(tool: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R | CallToolResult]]:

@@ -21,13 +21,20 @@ class Front:
         build: makes the runner; blocks, and is called again after it failed, so that a state
             folder that was mended works without a new server.
         ask_s: how long a call waits for the client's person to answer a question.
+        redact: takes the secrets that this process knows out of a text.
     """
 
     def __init__(
-        self, workspace: str, build: Callable[[], JobRunner], *, ask_s: float = 45.0
+        self,
+        workspace: str,
+        build: Callable[[], JobRunner],
+        *,
+        ask_s: float = 45.0,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self.workspace = workspace
         self.ask_s = ask_s
+        self.redact = redact
         self._build = build
         self._built: JobRunner | None = None
         self._building = anyio.Lock()

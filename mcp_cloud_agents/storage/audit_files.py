@@ -110,9 +110,9 @@ class AuditFiles:
         known = self.folder.head()
         if known is None:
             known = START
-            if not self.folder.machine():
-                write_durably(self.folder.machine_path, secrets.token_hex(8).encode())
             write_durably(self.folder.head_path, _head_text(known))
+        if known == START and not self.folder.machine():  # last: from then on there has been a head
+            write_durably(self.folder.machine_path, secrets.token_hex(8).encode())
         return known
 
     def _put_aside(self, path: str, tail: _Tail) -> None:

@@ -112,11 +112,11 @@ class AuditFolder:
         """What is remembered of the newest entry; None: nothing was ever written here.
 
         Raises:
-            AuditUnusable: it is not there although entries are, or it was damaged.
+            AuditUnusable: it is not there although entries are, or were, or it was damaged.
         """
         with audit_errors(self.path):
             data = read_whole(self.head_path, limit=200)
-            if data is None and not self.files():
+            if data is None and not self.files() and not self.machine():
                 return None
         found = _HEAD.fullmatch(data or b"")
         if found is None:

@@ -92,8 +92,19 @@ class SqliteApprovals:
             if found.answer is not Answer.WAITING or answer not in _ANSWERS:
                 return found
             said = replace(found, answer=answer, answered_at=now, answered_by=by, why=why)
-            db.execute("REPLACE INTO questions VALUES (?,?,?,?,?,?)", _row(said))
-            return said
+            return _put(db, said)
+
+        return self._file.write(work)
+
+    def withdraw(self, job_id: JobId, *, by: str, why: str, now: float) -> Question | None:
+        """See the port."""
+
+        def work(db: sqlite3.Connection) -> Question | None:
+            stored = _question(db, job_id)
+            if stored is None or stored.answer is not Answer.APPROVED:
+                return None if stored is None else _at(stored, now)
+            no = replace(stored, answer=Answer.DENIED, answered_at=now, answered_by=by, why=why)
+            return _put(db, no)
 
         return self._file.write(work)
 
@@ -142,6 +153,11 @@ def _at(question: Question, now: float) -> Question:
 def _question(db: sqlite3.Connection, job_id: JobId) -> Question | None:
     row = db.execute(_ONE, (job_id,)).fetchone()
     return None if row is None else msgspec.json.decode(row[0], type=Question)
+
+
+def _put(db: sqlite3.Connection, question: Question) -> Question:
+    db.execute("REPLACE INTO questions VALUES (?,?,?,?,?,?)", _row(question))
+    return question
 
 
 def _row(question: Question) -> tuple[str, str, float, float, str, bytes]:

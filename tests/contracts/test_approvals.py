@@ -199,3 +199,18 @@ def test_a_grant_never_gives_more_or_longer_than_agreed(
             given_out = sum(pool.map(use, range(len(jobs))))
         assert given_out <= cap
         assert [one.left_micros for one in approvals.grants(now=0)] == [cap - given_out]
+
+
+def test_a_yes_can_be_withdrawn_and_nothing_else_can(approvals: Approvals) -> None:
+    asked = approvals.ask(a_question())
+
+    def withdraw(job: str = "j1") -> Question | None:
+        return approvals.withdraw(JobId(job), by="bob", why="stopped", now=11)
+
+    assert withdraw() == asked
+    say(approvals, Answer.APPROVED)
+    no = replace(asked, answer=Answer.DENIED, answered_at=11, answered_by="bob", why="stopped")
+    assert withdraw() == no
+    assert say(approvals, Answer.APPROVED) == no
+    assert withdraw() == no
+    assert withdraw("j2") is None

@@ -109,7 +109,8 @@ def test_a_typo_in_the_settings_is_told_with_file_and_line(repository: Repositor
     done = program(repository, "jobs")
     assert done.returncode == 2
     assert done.stderr.startswith(
-        f"error bad_config: {file}, line 3: unknown key 'limits.memory_mb'.\nnext  Allowed here: "
+        f"error bad_config: {file}, line 3, column 1: unknown key 'limits.memory_mb'.\n"
+        "next  Allowed here: "
     )
     examined = program(repository, "doctor")
     assert (examined.returncode, examined.stdout.split()[:2]) == (1, ["FAIL", "settings"])

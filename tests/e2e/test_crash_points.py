@@ -30,6 +30,7 @@ from mcp_cloud_agents.ports.records import Record
 from mcp_cloud_agents.settings import load
 from mcp_cloud_agents.storage.job_folder import JobFolder, StoredStatus
 from tests.e2e.wire import Connect, Repository, Wire
+from tests.tiers import tiers
 
 pytestmark = pytest.mark.timeout(180)
 KEY = "deploy-7"
@@ -104,7 +105,7 @@ def test_a_submit_killed_before_the_supervisor_started_is_started_by_the_same_ke
     assert log_of(wire, spec.id).count("\nran\n") == 1
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", tiers(range(3), *range(3, 8)))
 def test_a_server_killed_while_it_submits_leaves_one_job_for_its_key(
     repository: Repository, connect: Connect, seed: int
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.wire import Connect, Repository, Wire
+from tests.tiers import tiers
 
 pytestmark = pytest.mark.timeout(180)
 SUBMIT = {"command": "echo ran", "idempotency_key": "deploy-7"}
@@ -41,7 +42,7 @@ def spoil_the_middle(records: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [delete, delete_the_file_alone, empty, overwrite, spoil_the_middle]
+    "damage", tiers([delete, overwrite], delete_the_file_alone, empty, spoil_the_middle)
 )
 def test_a_lost_index_is_rebuilt_while_jobs_run(
     repository: Repository, connect: Connect, damage: Callable[[Path], None]

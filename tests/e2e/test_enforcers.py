@@ -73,6 +73,7 @@ def endless() -> Iterator[Account]:
         yield account
 
 
+@pytest.mark.slow
 def test_the_reservation_alone_ends_an_endless_loop_of_submits(
     repository: Repository, connect: Connect
 ) -> None:

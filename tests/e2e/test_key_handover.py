@@ -104,6 +104,7 @@ async def test_the_key_of_the_environment_arrives_and_is_shown_nowhere(
     assert CANARY not in done.log
 
 
+@pytest.mark.slow
 async def test_a_key_file_arrives_as_well(bench: Keyed, models: ModelServer) -> None:
     models.ended.set()
     path = bench.repository.path.parent / "key"

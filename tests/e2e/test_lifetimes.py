@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.wire import Connect, Repository, Wire
+from tests.tiers import tiers
 
 pytestmark = pytest.mark.timeout(180)
 SLOW = "echo begun; sleep 2; echo ended"
@@ -100,7 +101,7 @@ def test_a_cancelled_wait_leaves_the_job_alone(connect: Connect) -> None:
     assert wire.finished(job)["state"] == "succeeded"
 
 
-@pytest.mark.parametrize("how", ["eof", "SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("how", tiers(["eof", "SIGTERM"], "SIGINT", "SIGHUP"))
 def test_the_server_leaves_at_once_and_jobs_go_on(connect: Connect, how: str) -> None:
     wire = connect()
     job = wire.call("run_in_sandbox", {"command": SLOW})["job_id"]

@@ -136,6 +136,8 @@ def test_stop_ends_what_runs_and_nothing_starts_until_a_resume(
     assert "a runaway" in refused["error"]["message"]
     again = program(repository, "stop", "--all")
     assert (again.returncode, job in again.stdout) == (0, False)
+    agent = program(repository, "resume", CODEX_THREAD_ID="0199")
+    assert (agent.returncode, "shell of an agent" in agent.stderr) == (2, True)
     assert program(repository, "resume").returncode == 0
     assert wire.finished(wire.call("run_in_sandbox", {"command": "true"})["job_id"])["ok"]
     written = program(repository, "audit", "show").stdout

@@ -134,6 +134,7 @@ def test_a_spare_killed_with_a_job_before_it_costs_no_job(
     assert ran_once(wire, wire.answer(number))
 
 
+@pytest.mark.slow
 def test_a_spare_that_hangs_is_not_waited_for_and_does_not_run_the_job_twice(
     repository: Repository, connect: Connect
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_spare_that_hangs_is_not_waited_for_and_does_not_run_the_job_twice(
     assert waiting_spare(wire, repository) != spare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGKILL", "eof"])
 def test_no_spare_outlives_its_server(repository: Repository, connect: Connect, how: str) -> None:
     wire = connect()
@@ -249,6 +251,7 @@ def forked_from_spare(repository: Repository, wire: Wire) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_supervisor_from_the_spare_is_like_one_that_was_started_alone(
     repository: Repository, connect: Connect
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from mcp_cloud_agents.emulator.clients import aws_client
+from tests.tiers import tiers
 
 OUTPUTS = {
     *("region", "account_id", "bucket", "queues", "job_definitions", "log_group"),
@@ -80,7 +81,7 @@ def _readable(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 20)[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", tiers([signal.SIGKILL], signal.SIGTERM, signal.SIGINT))
 def test_jobs_end_with_the_emulator_however_it_ends(number: int, tmp_path: Path) -> None:
     with program("--bootstrap") as (process, told):
         pids, home = a_sleeper(told, tmp_path / "pids")

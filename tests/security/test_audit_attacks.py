@@ -199,6 +199,17 @@ def test_a_chain_written_anew_from_an_entry_on_is_known_by_the_head(whole: Path)
             audit_in(folder).append(an_entry())
 
 
+def test_a_chain_that_was_taken_away_with_its_head_begins_no_new_one(whole: Path) -> None:
+    with copied(whole) as folder:
+        for path in (*files(folder), folder / "head"):
+            path.unlink()
+        assert found(folder).fault is Fault.UNREADABLE
+        with pytest.raises(AuditUnusable, match="head is not there"):
+            audit_in(folder).append(an_entry())
+        (folder / "machine").unlink()  # that is a new folder: only the copy knows better
+        assert audit_in(folder).append(an_entry()).number == 1
+
+
 def test_a_cut_chain_is_not_healed_by_the_next_entry(whole: Path) -> None:
     with copied(whole) as folder:
         files(folder)[-1].unlink()

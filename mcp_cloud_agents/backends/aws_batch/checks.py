@@ -46,14 +46,27 @@ class Check:
 
 
 class Checks:
-    """The calls, one method a check; each raises an error of ours where it fails."""
+    """The calls, one method a check; each raises an error of ours where it fails.
 
-    def __init__(self, clients: Clients, aws: AwsSettings, model_keys: Sequence[str] = ()) -> None:
+    Args:
+        clients: of the account.
+        aws: `settings.aws`, checked.
+        model_keys: variables that containers need for engines that ask models.
+        met: is told the ARN that we are, whenever AWS was asked.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        aws: AwsSettings,
+        model_keys: Sequence[str] = (),
+        met: Callable[[str], object] = str,
+    ) -> None:
         self._clients = clients
         self._read = partial(clients.read, use=Use.CHECK)
         self._aws = aws
         self._model_keys = model_keys
-        """Variables that containers need for engines that ask models."""
+        self._met = met
 
     async def needed(self) -> tuple[Check, ...]:
         """What every job needs, looked at side by side until something is wrong."""
@@ -101,6 +114,7 @@ class Checks:
         """Who we are, and whether it is the account that is configured."""
         answer = await self._read("sts", "get_caller_identity", "asking who we are")
         account, who = str(answer["Account"]), str(answer["Arn"])
+        self._met(who)
         if self._aws.account_id and account != self._aws.account_id:
             raise CloudMisconfigured(
                 f"The credentials are of account {account}, and [aws] is for account "

@@ -17,6 +17,8 @@ from mcp_cloud_agents.storage.dynamo_ledger import DynamoLedger
 from mcp_cloud_agents.storage.s3_store import S3Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcp_cloud_agents.backends.aws_batch.submission import Shipping
     from mcp_cloud_agents.ports.store import Store
     from mcp_cloud_agents.settings import AwsSettings
@@ -24,16 +26,19 @@ if TYPE_CHECKING:
     from mcp_cloud_agents.storage.s3_calls import S3Client
 
 
-def aws_backend(aws: AwsSettings, stores: Stores) -> AwsBatchBackend:
+def aws_backend(
+    aws: AwsSettings, stores: Stores, met: Callable[[str], object] = str
+) -> AwsBatchBackend:
     """The backend of the person's account.
 
     Args:
         aws: `settings.aws`, checked.
         stores: the object stores on this machine, which snapshots are shipped from.
+        met: is told the ARN that we are, whenever it was asked for.
     """
     clients = Clients(aws)
     store = bucket_store(aws, clients)
-    return _backend(aws, clients, store, Shipper(stores, store))
+    return _backend(aws, clients, store, Shipper(stores, store), met)
 
 
 def backend_of(aws: AwsSettings, shipper: Shipping) -> AwsBatchBackend:
@@ -43,7 +48,11 @@ def backend_of(aws: AwsSettings, shipper: Shipping) -> AwsBatchBackend:
 
 
 def _backend(
-    aws: AwsSettings, clients: Clients, store: Store, shipper: Shipping
+    aws: AwsSettings,
+    clients: Clients,
+    store: Store,
+    shipper: Shipping,
+    met: Callable[[str], object] = str,
 ) -> AwsBatchBackend:
     objects = Objects(store)
     finder = Finder(clients, aws, objects)
@@ -52,7 +61,7 @@ def _backend(
         objects,
         Follower(clients, aws, objects, finder),
         Submission(clients, aws, objects, shipper, finder),
-        CloudProbe(Checks(clients, aws), aws),
+        CloudProbe(Checks(clients, aws, met=met), aws),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from mcp_cloud_agents.cli.finding import Finding
 from mcp_cloud_agents.cli.governance_checks import rules
 from mcp_cloud_agents.cli.trust import configured, trust_store
-from mcp_cloud_agents.settings import Settings, load
+from mcp_cloud_agents.settings import AwsSettings, Settings, load
+from tests.audit_entries import an_entry, audit_in
 from tests.e2e.wire import Repository, a_repository
 
 
@@ -31,7 +34,7 @@ def a_policy(settings: Settings, text: str) -> str:
 
 
 def test_without_rules_and_trust_nothing_is_wrong(settings: Settings) -> None:
-    policy, trust, money = rules(settings)
+    policy, trust, money, audit = rules(settings)
     assert policy == Finding(
         name="policy",
         ok=True,
@@ -39,6 +42,31 @@ def test_without_rules_and_trust_nothing_is_wrong(settings: Settings) -> None:
     )
     assert (money.ok, money.said.partition(";")[0]) == (True, "0 reservations open")
     assert (trust.ok, "nothing of this repository is trusted" in trust.said) == (True, True)
+    assert audit == Finding(
+        name="audit", ok=True, said="no entries yet; copied nowhere (docs/audit.md)"
+    )
+
+
+@pytest.mark.parametrize("at", [time.time(), time.time() - 2 * 86_400])
+def test_a_copy_that_is_a_day_behind_is_a_finding(settings: Settings, at: float) -> None:
+    folder = Path(settings.state_dir, "audit")
+    audit_in(folder).append(an_entry(at=at))
+    aws = AwsSettings(
+        region="us-east-1", bucket="b", queues={}, job_definitions={}, audit_bucket="copies"
+    )
+    found = rules(replace(settings, aws=aws))[3]
+    assert found.ok == (at > time.time() - 86_400)
+    assert found.said.startswith("the newest entry is number 1; the copy ends with entry 0; 1 are")
+    assert "audit push" in found.remedy
+
+
+def test_an_audit_that_was_cut_off_is_a_finding(settings: Settings) -> None:
+    folder = Path(settings.state_dir, "audit")
+    audit_in(folder).append(an_entry())
+    Path(folder, "head").write_text("no head")
+    found = rules(settings)[3]
+    assert not found.ok
+    assert found.said.endswith("was damaged.\nnothing is started until then")
 
 
 def test_a_test_of_the_policy_that_fails_is_a_finding(settings: Settings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mcp_cloud_agents.domain.errors import InvalidArgument
@@ -99,9 +101,18 @@ def test_a_limit_that_nothing_counted_in_has_all_its_room() -> None:
     assert of_each([limit], []) == (a_balance(100, 0),)
 
 
-def test_of_a_limit_that_was_lowered_the_lower_cap_decides() -> None:
-    limit = Limit(scope=TODAY, cap_micros=40)
-    assert of_each([limit], [a_balance(100, 30, 20)]) == (a_balance(40, 30, 20),)
+@pytest.mark.parametrize("cap", [40, 200])
+def test_of_a_limit_that_was_changed_the_file_decides(cap: int) -> None:
+    limit = Limit(scope=TODAY, cap_micros=cap)
+    assert of_each([limit], [a_balance(100, 30, 20)]) == (a_balance(cap, 30, 20),)
+
+
+@pytest.mark.parametrize(("own", "left"), [(40, -10), (200, 50)])
+def test_of_a_team_the_lower_one_of_both_caps_decides(own: int, left: int) -> None:
+    team = Scope(kind=ScopeKind.TEAM, key="2026-11 team")
+    stored = replace(a_balance(100, 30, 20), limit=Limit(scope=team, cap_micros=100))
+    [told] = of_each([Limit(scope=team, cap_micros=own)], [stored])
+    assert told.room_micros == left
 
 
 def test_limits_that_are_near_and_money_held_for_long_are_told() -> None:

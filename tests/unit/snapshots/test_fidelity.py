@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -169,6 +170,7 @@ def restored(repo: Worktree, snapshot: Snapshot, name: str) -> dict[bytes, tuple
     return files_of(job / "workspace")
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, database=None, derandomize=True)
 @given(
     base=st.lists(_steps, max_size=8),

@@ -95,6 +95,7 @@ def told(repo: Worktree, snapshots: GitSnapshots) -> tuple[object, ...]:
     return taken.tree, taken.commit, taken.files, taken.warnings, taken.origin.dirty
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.lists(STEPS, min_size=1, max_size=2), min_size=2, max_size=4))
 def test_a_warm_snapshot_is_a_cold_one_whatever_happened(
@@ -126,6 +127,7 @@ def test_a_tracked_file_that_is_ignored_comes_back(repo: Worktree, edited: tuple
     assert repo.held(repo.take()).keys() == repo.held(first).keys()
 
 
+@pytest.mark.slow
 def test_many_edits_one_after_another_send_little_each(repo: Worktree) -> None:
     names = [f"d{number % 7}/f{number}" for number in range(60)]
     repo.commit({name: f"{name}\n" * 200 for name in names})

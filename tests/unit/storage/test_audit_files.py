@@ -15,6 +15,7 @@ from mcp_cloud_agents.domain.errors import AuditUnusable
 from mcp_cloud_agents.governance.audit import Broken, Fault, Verified
 from mcp_cloud_agents.storage.audit_files import AuditFiles
 from tests.audit_entries import an_entry, audit_in
+from tests.tiers import tiers
 
 STEPS = ("fsync", "ftruncate", "mkdir", "open", "pwrite", "rename", "write")
 ROTATE = 1_500
@@ -249,7 +250,7 @@ def killed_at(step: int, folder: Path) -> tuple[bool, int]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9, acknowledged
 
 
-@pytest.mark.parametrize("begin", [new, some, nearly_full, torn, empty_newest])
+@pytest.mark.parametrize("begin", tiers([some, torn], new, nearly_full, empty_newest))
 def test_a_writer_killed_at_any_step_loses_nothing_it_acknowledged(
     tmp_path: Path, begin: Callable[[Path], None]
 ) -> None:

@@ -203,8 +203,10 @@ async def test_a_worker_that_dies_leaves_its_log_and_its_last_words(cloud: Cloud
         ("cannot_pull", JobState.FAILED, CauseKind.IMAGE_PULL),
         ("resource_init", JobState.FAILED, CauseKind.RESOURCE_INITIALIZATION),
         ("oom", JobState.FAILED, CauseKind.OOM),
-        ("reclaim", JobState.FAILED, CauseKind.SPOT_RECLAIMED),
-        ("reclaim on=ec2", JobState.FAILED, CauseKind.HOST_LOST),
+        pytest.param("reclaim", JobState.FAILED, CauseKind.SPOT_RECLAIMED, marks=pytest.mark.slow),
+        pytest.param(
+            "reclaim on=ec2", JobState.FAILED, CauseKind.HOST_LOST, marks=pytest.mark.slow
+        ),
     ],
 )
 async def test_causes_are_told_apart(

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from mcp_cloud_agents.backends.aws_batch.checks import Check, Checks
 from mcp_cloud_agents.backends.aws_batch.clients import Clients
+from mcp_cloud_agents.bootstrap.books import Principal
 from mcp_cloud_agents.cli import doctor
 from mcp_cloud_agents.cli.app import app
 from mcp_cloud_agents.settings import AwsQueue, load
@@ -32,6 +33,13 @@ async def test_an_account_with_all_of_it_is_told_as_such(cloud: Cloud) -> None:
     ]
     assert "up to 64 vCPUs" in checks["queue"].said
     assert (await found(cloud))["writing"].ok, "the second time it is there already"
+
+
+async def test_whoever_aws_takes_us_for_is_what_the_audit_is_told(cloud: Cloud) -> None:
+    who = Principal(cloud.aws)
+    assert who() == f"account {cloud.aws.account_id}"
+    await Checks(Clients(cloud.aws), cloud.aws, met=who.meet).needed()
+    assert who().startswith(f"arn:aws:sts::{cloud.aws.account_id}:")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mcp_cloud_agents.domain.status import JobStatus
 from mcp_cloud_agents.ports.backend import Backend
 from mcp_cloud_agents.storage.job_objects import JobObjects
 from mcp_cloud_agents.storage.s3_store import S3Store
+from tests.tiers import tiers
 from tests.unit.backends.aws_batch.conftest import Cloud
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
@@ -96,7 +97,7 @@ async def test_a_job_that_was_told_as_ended_is_done_by_nobody_later(
     assert not marks.exists()
 
 
-@pytest.mark.parametrize("kind", ["throttle", "error"])
+@pytest.mark.parametrize("kind", tiers(["throttle"], "error"))
 async def test_a_submit_that_fails_some_times_is_made_again(cloud: Cloud, kind: str) -> None:
     backend, spec = cloud.backend(), cloud.spec("exit 0")
     cloud.faults(api=[{**SUBMITS, "kind": kind, "times": 2}])

@@ -188,6 +188,7 @@ def test_the_clock_ends_a_run_that_waits_for_its_model(toy: MakeBench, server: M
     assert here.meter.spent.usd_micros > 10_000
 
 
+@pytest.mark.slow
 def test_another_model_answers_for_one_that_hangs(toy: MakeBench, server: ModelServer) -> None:
     slow = route(server, "slow", Turn(delay=60))
     ended = quickly(toy(routes=(slow, route(server, "good", *GOOD))), 2)
