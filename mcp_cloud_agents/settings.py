@@ -247,6 +247,11 @@ def budget_in(file: str) -> BudgetTable:
     return _from_file(file, {}).budget
 
 
+def secrets_in(file: str) -> Mapping[str, SecretTable]:
+    """The table `[secrets]` of the person's file as it is now. Raises BadConfig."""
+    return _from_file(file, {}).secrets
+
+
 def config_file(environ: Mapping[str, str] | None = None) -> str:
     """Path of the person's file, which need not exist."""
     variables = _given(environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ def places_of(
     """
     from mcp_cloud_agents.delegation.place import Places
     from mcp_cloud_agents.governance.secret_grants import SecretRules
+    from mcp_cloud_agents.settings import secrets_in
     from mcp_cloud_agents.snapshots.trusted import TrustedSnapshots
     from mcp_cloud_agents.storage.sqlite_trust import SqliteTrust
 
     trusted = TrustedSnapshots(snapshots=snapshots, trust=SqliteTrust(state.trust))
-    secrets = SecretRules(tables=settings.secrets, trusted=trusted)
+    secrets = SecretRules(tables=partial(secrets_in, settings.file), trusted=trusted)
     here = _here(settings, state, snapshots, secrets, known, keep_spare=keep_spare)
     if settings.aws is None:
         return Places([here])

@@ -100,12 +100,12 @@ class SecretRules:
     """The person's table for one place; `delegation.pack` asks it for each job.
 
     Attributes:
-        tables: `settings.secrets`.
+        tables: `settings.secrets` as it is now.
         trusted: asked only where a table names no worktrees.
         elsewhere: whether jobs run on another machine, which has no file of this one.
     """
 
-    tables: Mapping[str, SecretTable]
+    tables: Callable[[], Mapping[str, SecretTable]]
     trusted: Trusted
     elsewhere: bool = False
 
@@ -114,12 +114,14 @@ class SecretRules:
 
         Raises:
             SecretUnusable: one cannot be used at this place.
+            BadConfig: the person's file is wrong by now.
         """
+        tables = self.tables()
         open_to_trusted = any(
-            not table.workspaces and _matches(agent, table.agents) for table in self.tables.values()
+            not table.workspaces and _matches(agent, table.agents) for table in tables.values()
         )
         grants = grants_for(
-            self.tables,
+            tables,
             agent,
             snapshot.origin.workspace,
             trusted=open_to_trusted and self.trusted(snapshot),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Pricing(Protocol):
-    """Pure: prices are read when it is made. Whole micro-dollars, rounded up."""
+    """Whole micro-dollars, rounded up; the same job and prices give the same sum."""
 
     def vcpus(self, spec: JobSpec) -> float:
         """Of the machine that the job is billed for; 0: none is. Raises InvalidArgument."""

@@ -39,6 +39,13 @@ IdempotencyKey = Annotated[
     str | None,
     Field(description="The same key always means the same job; default: the client's own call id."),
 ]
+EstimateOnly = Annotated[
+    bool,
+    Field(
+        description="True answers what the job may cost (cost.worst_usd, cost.estimate_usd) and "
+        "starts nothing; default false."
+    ),
+]
 Fresh = Annotated[
     bool,
     Field(

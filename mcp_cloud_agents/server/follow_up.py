@@ -12,6 +12,7 @@ from mcp_cloud_agents.domain.job import JobState
 from mcp_cloud_agents.server.approval import answered, ask, waits
 from mcp_cloud_agents.server.arguments import clamped_wait
 from mcp_cloud_agents.server.calls import actor_of, call_key, result_of
+from mcp_cloud_agents.server.money_views import estimate_answer
 from mcp_cloud_agents.server.views import job_answer, links_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Given:
     key: str | None
     fresh: bool
     wait_s: float
+    estimate_only: bool
 
 
 async def start(
@@ -49,7 +51,10 @@ async def start(
     Raises:
         AgentsError: nothing was started.
     """
-    view = await _submitted(front, ctx, agent, wish, given)
+    request = _request(front, ctx, agent, wish, given)
+    if given.estimate_only:
+        return result_of(estimate_answer(request, await (await front.runner()).estimate(request)))
+    view = await _submitted(front, ctx, request)
     if isinstance(view, InputRequiredResult):
         return view
     if given.wait_s > 0 and not view.status.state.done and not waits(view):
@@ -57,13 +62,15 @@ async def start(
     return answer_of(view)
 
 
-async def _submitted(
-    front: Front, ctx: Context, agent: str, wish: Wish, given: Given
-) -> JobView | InputRequiredResult:
+async def _submitted(front: Front, ctx: Context, request: Request) -> JobView | InputRequiredResult:
     runner = await front.runner()
     if ctx.request_state is not None:  # the job was stored by the call before this one
         return await answered(runner, ctx, ctx.request_state)
-    request = Request(
+    return await ask(runner, ctx, await runner.submit(request), ask_s=front.ask_s)
+
+
+def _request(front: Front, ctx: Context, agent: str, wish: Wish, given: Given) -> Request:
+    return Request(
         agent=agent,
         workspace=given.workspace or front.workspace,
         wish=wish,
@@ -72,7 +79,6 @@ async def _submitted(
         actor=actor_of(ctx),
         fresh=given.fresh,
     )
-    return await ask(runner, ctx, await runner.submit(request), ask_s=front.ask_s)
 
 
 async def wait(front: Front, ctx: Context, job_id: JobId, *, timeout_s: float) -> CallToolResult:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.domain.money import usd
-from mcp_cloud_agents.server.answers import ApprovalView, Cost
+from mcp_cloud_agents.domain.money import Money, usd
+from mcp_cloud_agents.server.answers import ApprovalView, Cost, JobAnswer
 from mcp_cloud_agents.server.room import cut, one_line
 
 if TYPE_CHECKING:
-    from mcp_cloud_agents.domain.money import Money
+    from mcp_cloud_agents.delegation.request import Request
+    from mcp_cloud_agents.domain.money import Estimate
     from mcp_cloud_agents.ports.approvals import Question
 
 _RULE_CHARS, _TEXT_CHARS = 100, 300
@@ -24,6 +25,20 @@ def cost_of(money: Money) -> Cost:
         worst_usd=usd(money.estimate.worst_micros),
         reserved_usd=usd(money.reserved_micros),
         actual_usd=None if actual is None else usd(actual),
+    )
+
+
+def estimate_answer(request: Request, estimate: Estimate) -> JobAnswer:
+    """What a job may cost; nothing was started."""
+    worst, expected = usd(estimate.worst_micros), usd(estimate.expected_micros)
+    parts = ", ".join(f"{name} {usd(micros)}" for name, micros in estimate.parts)
+    return JobAnswer(
+        agent=request.agent,
+        summary=f"It may cost {worst} USD at most ({parts or 'nothing is billed'}), and will "
+        f"probably cost {expected} USD. Nothing was started.",
+        next="Call again without estimate_only to start it.",
+        cost=cost_of(Money(estimate=estimate)),
+        notes=[one_line(text, _TEXT_CHARS) for text in estimate.notes] or None,
     )
 
 

@@ -113,7 +113,7 @@ class Bench:
         kind: Kind = Kind.COMMAND,
         agent: str = AGENT,
     ) -> JobSpec:
-        self.packer._grants = SecretRules(tables=tables, trusted=lambda _: False)
+        self.packer._grants = SecretRules(tables=lambda: tables, trusted=lambda _: False)
         cwd, wish = str(self.repository.path), Wish(kind=kind, command=command)
         request = Request(agent=agent, workspace=cwd, wish=wish, key=None)
         return self.packer.pack(request, self.packer.locate(cwd))

@@ -92,6 +92,15 @@ def own_file(config_file: str) -> str:
     return os.path.join(os.path.dirname(config_file), FILE)
 
 
+def stamp_of(config_file: str) -> tuple[int, int, int] | None:
+    """What changes when the person's prices do; None: there are none."""
+    try:
+        found = Path(own_file(config_file)).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def load_prices(config_file: str) -> Prices:
     """The table that ships, with the person's prices in their place.
 

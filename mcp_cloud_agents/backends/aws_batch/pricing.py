@@ -7,10 +7,9 @@ may spend the whole of the models' limit again, so it is reserved for each.
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.backends.aws_batch.prices import exact, load_prices
+from mcp_cloud_agents.backends.aws_batch.prices import exact, load_prices, stamp_of
 from mcp_cloud_agents.backends.aws_batch.rates import END_S, attempt_usd, log_usd, rate_h
 from mcp_cloud_agents.backends.aws_batch.request import attempt_s, size_of
 from mcp_cloud_agents.domain.errors import BadConfig, InvalidArgument
@@ -41,11 +40,15 @@ class AwsPricing:
     def __init__(self, aws: AwsSettings, config_file: str) -> None:
         self._aws = aws
         self._file = config_file
+        self._read: tuple[object, Prices] | None = None
 
-    @cached_property
+    @property
     def prices(self) -> Prices:
-        """The table. Raises BadConfig."""
-        return load_prices(self._file)
+        """The table as it is now. Raises BadConfig."""
+        seen = stamp_of(self._file)
+        if self._read is None or self._read[0] != seen:
+            self._read = (seen, load_prices(self._file))
+        return self._read[1]
 
     def vcpus(self, spec: JobSpec) -> float:
         """See the port."""

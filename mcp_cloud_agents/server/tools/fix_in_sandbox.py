@@ -18,6 +18,7 @@ from mcp_cloud_agents.ports.planner import Wish
 from mcp_cloud_agents.server.answers import JobAnswer
 from mcp_cloud_agents.server.arguments import (
     Backend,
+    EstimateOnly,
     Fresh,
     IdempotencyKey,
     TimeoutMinutes,
@@ -106,6 +107,7 @@ def add(server: MCPServer[None], front: Front) -> None:
         workspace: Workspace = None,
         backend: Backend = AUTO,
         fresh: Fresh = False,
+        estimate_only: EstimateOnly = False,
         idempotency_key: IdempotencyKey = None,
     ) -> Annotated[CallToolResult, JobAnswer] | InputRequiredResult:
         wish = Wish(
@@ -121,6 +123,11 @@ def add(server: MCPServer[None], front: Front) -> None:
             ),
         )
         given = Given(
-            workspace=workspace, backend=backend, key=idempotency_key, fresh=fresh, wait_s=wait_s
+            workspace=workspace,
+            backend=backend,
+            key=idempotency_key,
+            fresh=fresh,
+            wait_s=wait_s,
+            estimate_only=estimate_only,
         )
         return await start(front, ctx, "fix_in_sandbox", wish, given)

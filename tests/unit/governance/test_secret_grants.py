@@ -67,15 +67,17 @@ def test_trust_is_asked_for_only_where_it_decides() -> None:
     snapshot = replace(
         SPEC.snapshot, origin=replace(SPEC.snapshot.origin, workspace="/home/me/src/app")
     )
-    assert len(SecretRules(tables={"DB": BOUND}, trusted=trusted)("any", snapshot)) == 1
+    assert len(SecretRules(tables=lambda: {"DB": BOUND}, trusted=trusted)("any", snapshot)) == 1
     assert asked == []
-    assert len(SecretRules(tables=TABLES, trusted=trusted)("run_tests_cloud", snapshot)) == 2
+    assert (
+        len(SecretRules(tables=lambda: TABLES, trusted=trusted)("run_tests_cloud", snapshot)) == 2
+    )
     assert asked == ["asked"]
 
 
 def test_a_file_of_this_machine_is_refused_for_jobs_elsewhere() -> None:
     table = SecretTable(source="file:~/token", agents=("*",), workspaces=("*",))
-    rules = SecretRules(tables={"T": table}, trusted=lambda _: False, elsewhere=True)
+    rules = SecretRules(tables=lambda: {"T": table}, trusted=lambda _: False, elsewhere=True)
     with pytest.raises(SecretUnusable, match="file:~/token, a file of this machine"):
         rules("any", SPEC.snapshot)
 

@@ -103,6 +103,13 @@ def test_a_persons_price_takes_the_place_of_one_alone(tmp_path: Path) -> None:
     assert mine.as_of == SHIPPED.as_of
 
 
+def test_a_changed_table_counts_for_the_next_estimate(a_spec: SpecFactory, tmp_path: Path) -> None:
+    pricing = AwsPricing(some_aws(**EAST), written(tmp_path, "[fargate]\nx86_vcpu_h = 0.03\n"))
+    cheap = pricing.estimate(a_spec()).worst_micros
+    written(tmp_path, "[fargate]\nx86_vcpu_h = 0.3333\n")
+    assert pricing.estimate(a_spec()).worst_micros > cheap
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
