@@ -12,7 +12,7 @@ from mcp import Client
 from mcp_cloud_agents.bootstrap.runner import runner_for
 from mcp_cloud_agents.server.app import build_server
 from mcp_cloud_agents.server.front import Front
-from mcp_cloud_agents.settings import AwsQueue, AwsSettings, load
+from mcp_cloud_agents.settings import AwsQueue, AwsSettings, Settings, load
 from tests.server.conftest import House, Mode
 
 pytestmark = pytest.mark.anyio
@@ -25,11 +25,15 @@ ACCOUNT = AwsSettings(
 )
 
 
+def jobs(settings: Settings) -> list[Path]:
+    return sorted(Path(settings.state_dir, "jobs").glob("*"))
+
+
 async def test_a_price_is_told_and_nothing_is_started(house: House, mode: Mode) -> None:
     where = str(house.repository.path)
     settings = replace(load(house.repository.env, cwd=where), aws=ACCOUNT)
     server = build_server(Front(where, partial(runner_for, settings)))
-    before = sorted(Path(settings.state_dir, "jobs").glob("*"))
+    before = jobs(settings)
     async with Client(server, mode=mode, read_timeout_seconds=60) as client:
         asked = {"command": "make", "backend": "aws_batch", "estimate_only": True}
         answer = (await client.call_tool("run_in_sandbox", asked)).structured_content
@@ -39,4 +43,4 @@ async def test_a_price_is_told_and_nothing_is_started(house: House, mode: Mode) 
     assert answer["cost"]["reserved_usd"] == "0"
     assert "at most (machine " in answer["summary"]
     assert "Nothing was started." in answer["summary"]
-    assert sorted(Path(settings.state_dir, "jobs").glob("*")) == before
+    assert jobs(settings) == before
