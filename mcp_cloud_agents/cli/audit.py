@@ -94,7 +94,11 @@ def verify_(
         say("next  keep the folder as it is, and compare it with an export or the copy")
         raise typer.Exit(FAILED)
     _tell_whole(result)
-    if not files and (copy := audit_copy(settings)) is not None:
+    if files:
+        return
+    if torn := _folder(settings).torn():
+        say(f"{torn} unfinished lines were put aside as torn-*: of writers that were killed")
+    if (copy := audit_copy(settings)) is not None:
         say(copy_text(copy.state()))
 
 

@@ -143,7 +143,7 @@ class Admission:
             decision, digest = self._rules.decide(case.facts, repository)
             case = replace(case, policy_digest=digest)
             if isinstance(decision, Deny):
-                raise _denied(decision)
+                raise _denied(decision, record)
             case = replace(case, order=self.reserve(record, case.estimate))
         with self._giving_back(case):
             match decision:
@@ -204,7 +204,7 @@ class Admission:
         """
         decision, _ = self._rules.decide(self._case(record, place, Actor()).facts, None)
         if isinstance(decision, Deny):
-            raise _denied(decision)
+            raise _denied(decision, record)
 
     def _check_unbilled(self, record: Record) -> None:
         """A place that forgot a job does not run it again on money that was spent."""
@@ -356,9 +356,9 @@ def _tags(record: Record) -> Tags:
     )
 
 
-def _denied(deny: Deny) -> PolicyDenied:
+def _denied(deny: Deny, record: Record) -> PolicyDenied:
     return PolicyDenied(
         f"The rule {deny.rule!r} of a policy says no: {deny.reason}",
         hint="Ask for something that the policy allows, or let a person change it; "
-        "`mcp-cloud-agents policy test` shows what a rule says.",
+        f"`mcp-cloud-agents policy explain {record.spec.id}` shows why.",
     )

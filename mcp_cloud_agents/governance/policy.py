@@ -62,7 +62,7 @@ def decide(policy: Policy, facts: JobFacts) -> Decision:
     """What the first rule that fits says, else the default."""
     for rule in policy.rules:
         if first_unmet(rule.when, facts) is None:
-            told = rule.reason or f"The rule {rule.name!r} of the policy says so."
+            told = rule.reason or "It gives no reason."
             return _decision(rule.decision, rule.name, told)
     return _decision(policy.default, DEFAULT, "No rule fits, and this is the policy's default.")
 

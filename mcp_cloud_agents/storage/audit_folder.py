@@ -67,8 +67,6 @@ class Standing:
     """What is remembered; None: nothing."""
     lost: str = ""
     """Why nothing is remembered, although something was."""
-    torn: int = 0
-    """Files with unfinished lines that were put aside."""
 
 
 class AuditFolder:
@@ -128,6 +126,12 @@ class AuditFolder:
         with audit_errors(self.path):
             return (read_whole(self.machine_path, limit=100) or b"").decode()
 
+    def torn(self) -> int:
+        """Files with unfinished lines that were put aside."""
+        if not os.path.isdir(self.path):
+            return 0
+        return sum(name.startswith("torn-") for name in os.listdir(self.path))
+
     def standing(self) -> Standing:
         """What is there, at one moment. Raises AuditUnusable."""
         if not os.path.isdir(self.path):
@@ -139,9 +143,8 @@ class AuditFolder:
             except AuditUnusable as exc:
                 lost = exc.message
             ends = [(one, os.stat(one.path).st_size) for one in self.files()]
-            torn = sum(name.startswith("torn-") for name in os.listdir(self.path))
         lines = (line for one, size in ends for line in read_lines(one.path, end=size))
-        return Standing(lines=lines, head=head, lost=lost, torn=torn)
+        return Standing(lines=lines, head=head, lost=lost)
 
     def verify(self, more: Sequence[Known] = ()) -> Verified | Broken:
         """Go through the whole chain.

@@ -96,7 +96,7 @@ def test_an_unfinished_line_is_put_aside_and_the_chain_goes_on(tmp_path: Path, t
     assert whole(audit) == 4
     (aside,) = (tmp_path / "a").glob("torn-*")
     assert aside.read_bytes() == torn
-    assert audit.folder.standing().torn == 1
+    assert audit.folder.torn() == 1
 
 
 def cut_last(folder: Path) -> None:
