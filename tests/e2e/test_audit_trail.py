@@ -89,6 +89,7 @@ def test_every_entry_names_the_client_the_call_and_the_account(
     assert leaks(state, "file-canary-0001") == {}
 
 
+@pytest.mark.slow
 def test_a_person_who_cancels_applies_and_undoes_is_named(repository: Repository) -> None:
     done = program(repository, "submit", "command", "echo new >new", "--json")
     job = json.loads(done.stdout)["job_id"]
@@ -104,6 +105,7 @@ def test_a_person_who_cancels_applies_and_undoes_is_named(repository: Repository
     assert told[2]["details"] == [["into", str(repository.path)]]
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_the_new_value_and_a_changed_tree_is_not_trusted(
     repository: Repository, connect: Connect, file: Path
 ) -> None:

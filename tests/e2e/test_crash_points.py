@@ -220,6 +220,7 @@ def test_a_supervisor_killed_while_the_command_runs_takes_the_command_with_it(
     check_work_goes_on(wire, "true")
 
 
+@pytest.mark.slow
 def test_a_supervisor_killed_while_it_collects_has_no_result(
     repository: Repository, connect: Connect
 ) -> None:

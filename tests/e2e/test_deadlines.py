@@ -78,6 +78,7 @@ def test_a_job_whose_time_passes_in_the_line_never_starts(place: Local) -> None:
     assert (result.exit_code, result.patch, result.timings.restore_s) == (None, None, 0.0)
 
 
+@pytest.mark.slow
 def test_a_run_is_ended_early_enough_to_keep_what_it_did(place: Local) -> None:
     result = ended(place, with_time(place, "echo begun; touch made; sleep 60", 8.0))
     why = "The time for the whole job was over while it ran."

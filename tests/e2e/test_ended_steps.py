@@ -91,6 +91,7 @@ def test_a_cancel_ends_the_restore(repository: Repository, connect: Connect) -> 
     assert not (folder_of(repository, job) / "workspace").exists()
 
 
+@pytest.mark.slow
 def test_a_restore_beyond_its_time_is_told_as_that(
     repository: Repository, connect: Connect
 ) -> None:

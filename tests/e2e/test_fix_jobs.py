@@ -193,6 +193,7 @@ async def test_an_edit_command_that_hangs_is_ended_at_its_limit(bench: Bench) ->
     assert done.evidence["label"] == "verified"
 
 
+@pytest.mark.slow
 async def test_a_candidate_is_ended_at_its_wall_clock_and_what_it_did_is_judged(
     bench: Bench,
 ) -> None:

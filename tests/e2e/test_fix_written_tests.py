@@ -77,6 +77,7 @@ def a_spec(bench: Bench, models: ModelServer, new_text: str, **changes: Any) -> 
     return bench.spec("true", **(order | changes))
 
 
+@pytest.mark.slow
 async def test_a_right_change_passes_tests_that_never_saw_it(
     bench: Bench, models: ModelServer
 ) -> None:

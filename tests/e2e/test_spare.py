@@ -162,6 +162,7 @@ def test_no_spare_outlives_its_server(repository: Repository, connect: Connect, 
     until(lambda: gone(spare))
 
 
+@pytest.mark.slow
 def test_a_job_that_the_spare_took_survives_server_and_spare(
     repository: Repository, connect: Connect
 ) -> None:

@@ -130,5 +130,6 @@ async def test_a_process_that_rewrites_the_report_is_told_by_the_exit_code(bench
     assert {one["rule"] for one in done.evidence["findings"]} >= {"left_running", "reads_tests"}
 
 
+@pytest.mark.slow
 async def test_an_honest_change_is_verified_by_the_same_tests(bench: Bench) -> None:
     assert (await run(bench, FIX)).evidence["label"] == "verified"

@@ -138,6 +138,7 @@ def test_pytest_that_leaves_in_the_middle_never_passes(project: Project, how: st
     assert ran.verdict.counts.missing == 2
 
 
+@pytest.mark.slow
 def test_a_worker_of_xdist_that_dies_is_a_failure_with_a_name(project: Project) -> None:
     project.write(**{"tests/test_a.py": PYTEST_FILE})
     ran = project.run("pytest", "HOW=kill pytest -q -n 1")
@@ -158,6 +159,7 @@ def test_pytest_through_a_script_below_the_top_reports_as_well(project: Project)
     assert ran.place("tests/test_a.py::test_bad") == "sub/tests/test_a.py:6"
 
 
+@pytest.mark.slow
 def test_two_runs_of_pytest_in_one_command_are_one_report(project: Project) -> None:
     project.write(**{"test_a.py": "def test_a(): pass", "test_b.py": "def test_b(): pass"})
     ran = project.run("pytest", "pytest -q test_a.py && pytest -q test_b.py")

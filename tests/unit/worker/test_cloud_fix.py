@@ -69,6 +69,7 @@ def test_a_fix_is_verified_and_its_artifacts_are_in_the_bucket(cloud: Cloud) -> 
     assert "candidate 1 is verified" in whole_log(job)
 
 
+@pytest.mark.slow
 def test_a_cancel_in_the_middle_keeps_what_was_changed(cloud: Cloud) -> None:
     job = a_fix(cloud, f"{FIX}; echo begun; sleep 600")
     process = cloud.start(job)

@@ -168,6 +168,7 @@ def test_a_job_that_another_one_of_batch_does_is_left_alone(cloud: Cloud) -> Non
     assert (code, result_of(job).state) == (0, JobState.SUCCEEDED), said
 
 
+@pytest.mark.slow
 def test_a_cancel_ends_the_job_with_a_result(cloud: Cloud) -> None:
     job = cloud.job({"a": ""}, WAIT)
     process = cloud.start(job)
@@ -331,6 +332,7 @@ def test_nothing_of_a_job_is_left_on_the_disk(cloud: Cloud) -> None:
     assert list((cloud.folder / f"scratch-{job.id}-1").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_models_key_comes_from_the_containers_environment_and_stays_in_the_worker(
     cloud: Cloud,
 ) -> None:

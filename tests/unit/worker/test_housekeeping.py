@@ -103,6 +103,7 @@ def test_what_the_next_snapshot_is_based_on_stays_however_old(house: House) -> N
     assert house.holds(edited)
 
 
+@pytest.mark.slow
 def test_the_bytes_of_many_old_edits_go_and_later_edits_are_whole(house: House) -> None:
     for number in range(60):  # so many that they are packed together on the way
         house.take(b"%d" % number)

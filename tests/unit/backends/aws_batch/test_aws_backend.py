@@ -166,6 +166,7 @@ async def test_a_job_whose_start_is_only_prepared_is_started_by_the_next(cloud: 
     assert (await until(backend, spec.id, ended)).state is JobState.SUCCEEDED
 
 
+@pytest.mark.slow
 async def test_a_live_line_is_read_before_it_is_durable_at_the_same_offset(cloud: Cloud) -> None:
     backend, spec = cloud.backend(), cloud.spec("chunk one; say two; sleep 3; chunk three")
     await backend.submit(spec)
@@ -358,6 +359,7 @@ async def test_a_watch_hears_a_change_and_only_a_change(cloud: Cloud) -> None:
     await until(backend, spec.id, ended)
 
 
+@pytest.mark.slow
 async def test_changes_are_heard_from_the_queue_of_events(cloud: Cloud) -> None:
     sqs = cloud.client("sqs")
     url = sqs.get_queue_url(QueueName="mcp-cloud-agents-events")["QueueUrl"]

@@ -65,6 +65,7 @@ async def test_of_two_jobs_of_one_name_one_does_the_work(cloud: Cloud, tmp_path:
     assert workers(marks) == [spec.id, owner, "began", spec.id, owner, "completed"]
 
 
+@pytest.mark.slow
 async def test_whoever_follows_a_duplicate_is_led_to_the_one_that_works(
     cloud: Cloud, tmp_path: Path
 ) -> None:

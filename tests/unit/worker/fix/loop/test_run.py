@@ -212,6 +212,7 @@ def test_two_calls_in_turn_are_a_loop_too(toy: MakeBench) -> None:
     assert len(script.seen) == 9
 
 
+@pytest.mark.slow
 def test_edits_after_which_a_test_fails_the_same_way_are_work_and_no_loop(toy: MakeBench) -> None:
     here = toy(budget=Budget(requests=16))
     edits: list[Call] = [
