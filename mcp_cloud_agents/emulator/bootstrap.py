@@ -72,6 +72,7 @@ def bootstrap(endpoint: str, region: str, max_vcpus: int = 64, timeout_s: int = 
         "log_group": group,
         "events_queue_url": _events(place, list(queues.values())),
         "image": IMAGE,
+        "ephemeral_storage_gib": 20,
         "job_role_arn": roles["job"],
         "execution_role_arn": roles["execution"],
         "submitter_policy_arn": _submitter(place, list(queues.values())),

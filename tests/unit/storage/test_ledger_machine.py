@@ -290,7 +290,7 @@ def test_any_order_of_trouble_with_the_team_leaves_books_that_add_up() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("days", [SqliteDays, TeamDays])
-def test_many_days_in_any_order_keep_the_books_right(folders: Path, days: type[LedgerDays]) -> None:
+def test_many_days_in_any_order_keep_the_books_right(days: type[LedgerDays]) -> None:
     run_state_machine_as_test(days, settings=MANY)
 
 
