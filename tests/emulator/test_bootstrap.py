@@ -34,6 +34,7 @@ def test_the_ready_set_is_named_as_terraform_names_it(bare: Cloud) -> None:
         "queues": {"fargate": f"{queue}-fargate", "fargate_spot": f"{queue}-fargate_spot"},
         "job_definitions": {"x86_64": "mcp-cloud-agents-x86_64", "arm64": "mcp-cloud-agents-arm64"},
         "log_group": "/mcp-cloud-agents/jobs",
+        "ephemeral_storage_gib": 20,
         "job_role_arn": f"{arn}:role/mcp-cloud-agents-job-us-east-1",
         "execution_role_arn": f"{arn}:role/mcp-cloud-agents-execution-us-east-1",
         "submitter_policy_arn": f"{arn}:policy/mcp-cloud-agents-submitter-us-east-1",

@@ -21,7 +21,7 @@ from tests.tiers import tiers
 OUTPUTS = {
     *("region", "account_id", "bucket", "queues", "job_definitions", "log_group"),
     *("events_queue_url", "image", "job_role_arn", "execution_role_arn"),
-    *("submitter_policy_arn", "profile"),
+    *("submitter_policy_arn", "profile", "ephemeral_storage_gib"),
 }
 
 
