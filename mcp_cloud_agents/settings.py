@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, get_type_hints
 
 from msgspec import Meta, ValidationError, convert
@@ -242,14 +243,28 @@ def load(environ: Mapping[str, str] | None = None, *, cwd: str = "", uid: int = 
     )
 
 
+def _now(file: str) -> Knobs:
+    """The file as it is now; read again only when it was written since."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return _from_file(file, {})
+    return _read_at(file, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=8)
+def _read_at(file: str, *_: int) -> Knobs:
+    return _from_file(file, {})
+
+
 def budget_in(file: str) -> BudgetTable:
     """What may be spent by the person's file as it is now. Raises BadConfig."""
-    return _from_file(file, {}).budget
+    return _now(file).budget
 
 
 def secrets_in(file: str) -> Mapping[str, SecretTable]:
     """The table `[secrets]` of the person's file as it is now. Raises BadConfig."""
-    return _from_file(file, {}).secrets
+    return _now(file).secrets
 
 
 def config_file(environ: Mapping[str, str] | None = None) -> str:

@@ -174,10 +174,11 @@ class Admission:
             UnknownJob: it ran and was billed; only what it left is gone.
             LedgerUnusable: nobody can say what is left.
         """
-        check_job(self._budget(), estimate.worst_micros)
+        budget = self._budget()
+        check_job(budget, estimate.worst_micros)
         if not estimate.worst_micros:
             return None
-        order = self._order(record, estimate)
+        order = self._order(record, estimate, budget)
         outcome = self._books.ledger.reserve([order])
         if isinstance(outcome, OverLimit) and self._raised(order, outcome):
             outcome = self._books.ledger.reserve([order])
@@ -215,7 +216,7 @@ class Admission:
                 hint="Submit it again, with another idempotency_key.",
             )
 
-    def _order(self, record: Record, estimate: Estimate) -> Order:
+    def _order(self, record: Record, estimate: Estimate, budget: BudgetTable) -> Order:
         now = self._books.clock.now()
         at = self._period(now)
         spender = Spender(
@@ -224,7 +225,7 @@ class Admission:
         return Order(
             token=record.spec.id,
             amount_micros=estimate.worst_micros,
-            limits=limits_of(self._budget(), spender, at),
+            limits=limits_of(budget, spender, at),
             at=at,
             expires_at=now + _START_WITHIN_S,
             tags=_tags(record),
