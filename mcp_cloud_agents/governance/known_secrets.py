@@ -6,10 +6,10 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from mcp_cloud_agents.governance.redaction import NOTHING, Redactor
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from mcp_cloud_agents.governance.redaction import Redactor
 
 _MOST = 256
 
@@ -19,11 +19,13 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         self._values: OrderedDict[str, None] = OrderedDict()
-        self._redactor = NOTHING
+        self._redactor: Redactor | None = None
         self._lock = Lock()
 
     def remember(self, values: Iterable[str]) -> None:
         """From now on they are taken out."""
+        from mcp_cloud_agents.governance.redaction import Redactor  # a server starts without
+
         with self._lock:
             for value in values:
                 self._values[value] = None
@@ -34,4 +36,4 @@ class KnownSecrets:
 
     def known(self, text: str) -> str:
         """The text without them."""
-        return self._redactor.known(text)
+        return text if self._redactor is None else self._redactor.known(text)
