@@ -21,8 +21,9 @@ from mcp_cloud_agents.agents.repository_config import (
 )
 from mcp_cloud_agents.cli.app import app
 from mcp_cloud_agents.domain.errors import AgentsError
+from mcp_cloud_agents.domain.limit_knobs import LimitKnobs
 from mcp_cloud_agents.domain.result import CauseKind
-from mcp_cloud_agents.settings import PREFIX, Knobs, LimitKnobs, load
+from mcp_cloud_agents.settings import PREFIX, Knobs, load
 
 ROOT = Path(mcp_cloud_agents.__file__).parent.parent
 README = ROOT / "README.md"
